@@ -1,0 +1,443 @@
+"""Every error of the library, as one tree.
+
+    OrchestraError
+    ├── GraphError               declared wrong: every Problem of a graph at once, before anything runs
+    ├── NodeFailed               the world failed: a node raised, and its retries are spent
+    │   ├── NodeTimeout              ... it took longer than its timeout=
+    │   ├── BadWrite                 ... it returned what its fields cannot hold
+    │   ├── SwitchMissed             ... its switch names no case for the value
+    │   ├── MergeConflict            ... branches that met there wrote one field differently
+    │   └── QuestionExpired          ... nobody answered in time
+    ├── LimitReached             a limit: carries the state so far
+    ├── RequestError             asked wrong: nothing was changed
+    │   ├── BadInput                 a start value, or an update, does not fit the state
+    │   ├── UnknownRun               no such run in this database
+    │   ├── UnknownGraph             the engine was not given the graph of this run
+    │   ├── RunOwned                 another process drives the run
+    │   ├── RunKeyTaken              the start key belongs to another graph or input
+    │   ├── RunEnded                 the run has ended; nothing more can be done with it
+    │   ├── GraphChanged             the code's graph is no longer the one the run was started with
+    │   ├── UnknownQuestion          no such question in this run
+    │   ├── WrongAnswer              the answer does not fit the question; the question stays open
+    │   ├── AlreadyAnswered          the question has another answer
+    │   └── StaleAnswer              the question was withdrawn or its run has ended
+    ├── RunOutcomeError          `result()` of a run that has no result
+    │   ├── RunFailed
+    │   ├── RunWaiting
+    │   ├── RunCancelled
+    │   └── RunStopped
+    ├── StoreError               the database
+    │   ├── StoreBroken              it cannot be read as one of ours
+    │   ├── StoreNewer               a newer release of this library wrote it
+    │   ├── StoreFull                no room: what was stored before is safe
+    │   ├── StoreBusy                another process held its lock for too long
+    │   └── StoreClosed              used outside `async with`
+    ├── NotStorable              a value does not survive the way to JSON and back
+    ├── NotWritten               a field was read that no node has written yet (also an AttributeError)
+    ├── MissingExtra             a package that is an extra is not installed: says the pip line
+    └── EngineBug                our mistake: please report it
+
+Told apart: *declared wrong* (at compile), *the world failed* (may be retried), *asked wrong* (nothing happened), *a limit*, *our bug*.
+Every class builds its message from its arguments and keeps them as attributes; all of them survive pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "AlreadyAnswered",
+    "BadInput",
+    "BadWrite",
+    "EngineBug",
+    "GraphChanged",
+    "GraphError",
+    "LimitReached",
+    "MergeConflict",
+    "MissingExtra",
+    "NodeFailed",
+    "NodeTimeout",
+    "NotStorable",
+    "NotWritten",
+    "OrchestraError",
+    "Problem",
+    "QuestionExpired",
+    "RequestError",
+    "RunCancelled",
+    "RunEnded",
+    "RunFailed",
+    "RunKeyTaken",
+    "RunOutcomeError",
+    "RunOwned",
+    "RunStopped",
+    "RunWaiting",
+    "StaleAnswer",
+    "StoreBroken",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreError",
+    "StoreFull",
+    "StoreNewer",
+    "SwitchMissed",
+    "UnknownGraph",
+    "UnknownQuestion",
+    "UnknownRun",
+    "WrongAnswer",
+    "nearest",
+]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest of *known*, or an empty string."""
+    import difflib
+
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def _rebuild(cls: type[OrchestraError], args: tuple[Any, ...], facts: dict[str, Any]) -> OrchestraError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+class OrchestraError(Exception):
+    """The root of the tree; never raised itself."""
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+# -- declared wrong ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, or doubtful, in a declared graph.
+
+    Attributes:
+        code: A short stable name of the check, such as ``unknown-parameter``.
+        what: What was found and what was expected.
+        mend: How to put it right, a line to type where there is one; may have several lines.
+        where: ``path/file.py:41``, the line that declared it; empty when unknown.
+        graph: The name of the graph.
+        severity: ``"error"`` stops the compile; ``"warning"`` does not.
+    """
+
+    code: str
+    what: str
+    mend: str = ""
+    where: str = ""
+    graph: str = ""
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        head = f"{self.graph}: {self.what}" if self.graph else self.what
+        lines = [head, *(f"    {line}" for line in self.mend.splitlines())]
+        if self.where:
+            lines.append(f"    at {self.where}")
+        return "\n".join(lines)
+
+
+class GraphError(OrchestraError):
+    """A graph is declared wrong; ``problems`` has every mistake that was found."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__(f"{head}:\n\n" + "\n\n".join(str(p) for p in self.problems))
+
+
+# -- the world failed --------------------------------------------------------------------------------
+
+
+class NodeFailed(OrchestraError):
+    """A node failed for good.
+
+    Attributes:
+        node: The activation, such as ``work@1#3``.
+        error: The type name of what was raised.
+        message: Its text.
+        attempts: How many times it was tried.
+    """
+
+    def __init__(self, node: str, error: str, message: str, attempts: int = 1):
+        self.node, self.error, self.message, self.attempts = node, error, message, attempts
+        tries = "" if attempts == 1 else f" after {attempts} attempts"
+        super().__init__(f"{node} failed{tries}: {error}: {message}")
+
+
+class NodeTimeout(NodeFailed):
+    """A node took longer than its ``timeout=``."""
+
+    def __init__(self, node: str, seconds: float, attempts: int = 1):
+        self.seconds = seconds
+        super().__init__(node, "NodeTimeout", f"no result within {seconds:g} s", attempts)
+
+
+class BadWrite(NodeFailed):
+    """A node returned what its fields cannot hold. Nothing of it was stored."""
+
+    def __init__(self, node: str, field: str, message: str):
+        self.field = field
+        super().__init__(node, "BadWrite", message)
+
+
+class SwitchMissed(NodeFailed):
+    """A switch has no case, and no default, for the value that came."""
+
+    def __init__(self, node: str, value: object, cases: Sequence[object]):
+        self.value, self.cases = value, tuple(cases)
+        listed = ", ".join(repr(c) for c in cases)
+        super().__init__(
+            node,
+            "SwitchMissed",
+            f"the switch has no case for {value!r}; it has {listed}. Add the case, or default=",
+        )
+
+
+class MergeConflict(NodeFailed):
+    """Branches that met wrote one field without a reducer, and neither saw the other's value."""
+
+    def __init__(self, node: str, field: str, writers: Sequence[str]):
+        self.field, self.writers = field, tuple(writers)
+        super().__init__(
+            node,
+            "MergeConflict",
+            f"field '{field}' was written by {' and '.join(writers)} side by side. "
+            f"Give it a reducer: {field}: Annotated[..., last]",
+        )
+
+
+class QuestionExpired(NodeFailed):
+    """Nobody answered in time; nothing was written."""
+
+    def __init__(self, node: str, expired_at: str):
+        self.expired_at = expired_at
+        super().__init__(node, "QuestionExpired", f"the question expired at {expired_at}")
+
+
+class LimitReached(OrchestraError):
+    """A limit stopped the run.
+
+    Attributes:
+        limit: What was limited, such as ``turns of 'draft'``.
+        allowed: How much was allowed.
+        state: The state so far, or None where it is not at hand.
+    """
+
+    def __init__(self, limit: str, allowed: float, state: object = None):
+        self.limit, self.allowed, self.state = limit, allowed, state
+        super().__init__(f"limit reached: {limit} (allowed: {allowed:g})")
+
+
+# -- asked wrong -------------------------------------------------------------------------------------
+
+
+class RequestError(OrchestraError):
+    """Something was asked that cannot be done; nothing was changed."""
+
+
+class BadInput(RequestError):
+    """A value given from outside does not fit the state."""
+
+    def __init__(self, message: str):
+        super().__init__(message)
+
+
+class UnknownRun(RequestError):
+    """There is no run with this key or id."""
+
+    def __init__(self, key: str, where: str = "", known: Sequence[str] = ()):
+        self.key = key
+        place = f" in {where}" if where else ""
+        super().__init__(f"there is no run '{key}'{place}.{nearest(key, list(known))} List them:   orchestra runs")
+
+
+class UnknownGraph(RequestError):
+    """The engine does not have the graph that this needs."""
+
+    def __init__(self, name: str, known: Sequence[str] = ()):
+        self.name = name
+        have = ", ".join(f"'{k}'" for k in known) or "none"
+        super().__init__(
+            f"graph '{name}' was not given to this engine (it has {have}). "
+            f"Give it:   Engine(url, graphs=[{name if name.isidentifier() else '...'}])"
+        )
+
+
+class RunOwned(RequestError):
+    """Another live process drives this run."""
+
+    def __init__(self, key: str, pid: int, host: str):
+        self.key, self.pid, self.host = key, pid, host
+        super().__init__(
+            f"run '{key}' is driven by process {pid} on {host}, which is alive. "
+            f"Read it, answer it or wait for it from here; to drive it here, end that process first."
+        )
+
+
+class RunKeyTaken(RequestError):
+    """The start key is in use, for another graph or another input."""
+
+    def __init__(self, key: str, why: str):
+        self.key, self.why = key, why
+        super().__init__(
+            f"the key '{key}' is taken: {why}. Use another key, or get that run:   await engine.get('{key}')"
+        )
+
+
+class RunEnded(RequestError):
+    """The run has ended."""
+
+    def __init__(self, key: str, status: str, wanted: str):
+        self.key, self.status = key, status
+        super().__init__(f"run '{key}' is {status}: it cannot {wanted}")
+
+
+class GraphChanged(RequestError):
+    """The graph in the code is not the one the run was started with.
+
+    Attributes:
+        key: The run.
+        changes: One line for each difference.
+    """
+
+    def __init__(self, key: str, changes: Sequence[str]):
+        self.key, self.changes = key, tuple(changes)
+        lines = "".join(f"\n    {c}" for c in changes)
+        super().__init__(
+            f"run '{key}' was started with another form of this graph:{lines}\n"
+            f"Nothing was changed. Go on with the code that started it, or start a new run."
+        )
+
+
+class UnknownQuestion(RequestError):
+    """There is no such question."""
+
+    def __init__(self, key: str, question: str, known: Sequence[str] = ()):
+        self.key, self.question = key, question
+        have = ", ".join(f"'{k}'" for k in known) or "none"
+        super().__init__(f"run '{key}' has no question '{question}' (open: {have}).{nearest(question, list(known))}")
+
+
+class WrongAnswer(RequestError):
+    """The answer does not fit the question, which stays open."""
+
+    def __init__(self, question: str, message: str, example: str = ""):
+        self.question, self.message = question, message
+        hint = f" An answer looks like {example}" if example else ""
+        super().__init__(f"this is no answer to {question}: {message}.{hint} The question is still open.")
+
+
+class AlreadyAnswered(RequestError):
+    """Somebody gave another answer before."""
+
+    def __init__(self, question: str, answer: str):
+        self.question, self.answer = question, answer
+        super().__init__(f"{question} was answered before, otherwise: {answer}")
+
+
+class StaleAnswer(RequestError):
+    """The question is no longer asked."""
+
+    def __init__(self, question: str, why: str):
+        self.question, self.why = question, why
+        super().__init__(f"{question} is no longer asked: {why}. Nothing was changed.")
+
+
+# -- no result ---------------------------------------------------------------------------------------
+
+
+class RunOutcomeError(OrchestraError):
+    """``result()`` was asked of a run that has none; ``outcome`` says what it has."""
+
+    def __init__(self, outcome: object):
+        self.outcome = outcome
+        super().__init__(str(outcome))
+
+
+class RunFailed(RunOutcomeError):
+    """The run failed."""
+
+
+class RunWaiting(RunOutcomeError):
+    """The run waits for a person."""
+
+
+class RunCancelled(RunOutcomeError):
+    """The run was cancelled."""
+
+
+class RunStopped(RunOutcomeError):
+    """A limit stopped the run."""
+
+
+# -- the database ------------------------------------------------------------------------------------
+
+
+class StoreError(OrchestraError):
+    """The database refused, or could not be reached.
+
+    Attributes:
+        url: The database.
+    """
+
+    def __init__(self, url: str, message: str):
+        self.url = url
+        super().__init__(f"{url}: {message}")
+
+
+class StoreBroken(StoreError):
+    """The file is no database of ours, or is damaged."""
+
+
+class StoreNewer(StoreError):
+    """A newer release wrote this database."""
+
+
+class StoreFull(StoreError):
+    """The disk, or the database's page limit, is full. What was stored before is safe."""
+
+
+class StoreBusy(StoreError):
+    """Another process held the database's write lock for too long."""
+
+
+class StoreClosed(StoreError):
+    """The store is not open."""
+
+
+class NotStorable(OrchestraError):
+    """A value would come back from JSON as something else."""
+
+    def __init__(self, field: str, message: str):
+        self.field, self.message = field, message
+        super().__init__(f"'{field}' cannot be stored: {message}")
+
+
+class NotWritten(OrchestraError, AttributeError):
+    """A field without a value was read: no node has written it."""
+
+    def __init__(self, state: str, field: str):
+        self.state, self.field = state, field
+        super().__init__(f"{state}.{field} is not written yet")
+
+
+class MissingExtra(OrchestraError):
+    """A package that comes with an extra is not installed."""
+
+    def __init__(self, what: str, extra: str):
+        self.what, self.extra = what, extra
+        super().__init__(f"{what} needs a package that is not installed:   pip install 'orchestra-graph[{extra}]'")
+
+
+class EngineBug(OrchestraError):
+    """An invariant of the engine does not hold. This is our mistake: please report it."""
+
+    def __init__(self, message: str):
+        super().__init__(f"{message} (this is a bug in orchestra_graph: please report it)")

@@ -1,0 +1,305 @@
+"""The way of a value into the log and back, bound to the declared type of its field.
+
+Rule 1. What the engine holds is what came *back* from JSON: it is no object of the node that wrote it, and it is what a later process
+        will read. A value that would come back as something else is refused when it is written, never found out at a resume.
+Rule 2. No type is ever named in the data. The schema decides what the data means.
+Rule 3. What is handed out is copied as deep as its declared type is mutable, and no deeper.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema, from_json, to_json
+
+from orchestra_graph.errors import NotStorable
+from orchestra_graph.state.schema import FieldSpec, Schema
+
+__all__ = ["Accepted", "Codec", "FieldCodec", "JsonCodec", "codec_of", "first_line", "unstorable"]
+
+_CONFIG = ConfigDict(
+    ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64", arbitrary_types_allowed=True
+)
+_SCALARS = (str, int, bool, float, type(None))
+_ATOMS: tuple[type, ...] = (
+    *_SCALARS, bytes, complex, Decimal, date, datetime, time, timedelta, UUID, PurePath, enum.Enum
+)  # fmt: skip
+
+
+class Accepted(NamedTuple):
+    """A value that may be stored: what the engine keeps, and its JSON."""
+
+    value: Any
+    json: str
+
+
+def first_line(error: ValidationError) -> str:
+    """Say in one line what pydantic found, with the place inside the value."""
+    shown = []
+    for detail in error.errors(include_url=False, include_context=False)[:3]:
+        place = ".".join(str(part) for part in detail["loc"])
+        shown.append(f"{place + ': ' if place else ''}{detail['msg']} (found {_short(detail['input'])})")
+    return "; ".join(shown)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class JsonCodec:
+    """Values of one type, to JSON and back.
+
+    Args:
+        name: What messages call the value.
+        annotation: Its type.
+    """
+
+    def __init__(self, name: str, annotation: Any):
+        self.name = name
+        self.annotation = annotation
+        self.adapter = _adapter(annotation)
+        self.copy = copier(annotation)
+
+    def accept(self, value: Any) -> Accepted:
+        """Check *value*, and give it as it will be read again.
+
+        Raises:
+            pydantic.ValidationError: It does not fit the type.
+            NotStorable: It fits, but JSON would not give it back.
+        """
+        return self._stored(self.check(value))
+
+    def check(self, value: Any) -> Any:
+        """Validate a Python value."""
+        return self.adapter.validate_python(value)
+
+    def load(self, parsed: Any) -> Any:
+        """Read a value back; *parsed* is what a JSON parser made of its text."""
+        if type(parsed) is str and self.annotation is str:
+            return parsed
+        return self.adapter.validate_json(to_json(parsed))
+
+    def dump(self, value: Any) -> str:
+        """Write a value that was accepted before."""
+        return self.adapter.dump_json(value).decode()
+
+    def _stored(self, checked: Any) -> Accepted:
+        try:
+            data = self.adapter.dump_json(checked, warnings="error")
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+            raise NotStorable(self.name, f"{_short(checked)}: {error}") from error
+        if type(checked) in _SCALARS and type(checked) is self.annotation:
+            return Accepted(checked, data.decode())
+        try:
+            back = self.adapter.validate_json(data)
+        except ValidationError as error:
+            raise NotStorable(
+                self.name, f"{_short(checked)} does not come back from JSON: {first_line(error)}"
+            ) from error
+        if type(back) is not type(checked) or not (back == checked or repr(back) == repr(checked)):
+            raise NotStorable(self.name, f"{_short(checked)} comes back from JSON as {_short(back)}")
+        return Accepted(back, data.decode())
+
+
+class FieldCodec(JsonCodec):
+    """Values of one field of a state: its validators run when something is written, not when it is read back."""
+
+    def __init__(self, schema: Schema, spec: FieldSpec):
+        info = schema.state.model_fields[spec.name]
+        metadata = tuple(m for m in info.metadata if m is not spec.reducer)
+        super().__init__(spec.name, Annotated[spec.annotation, *metadata] if metadata else spec.annotation)
+        if not metadata:
+            self.annotation = spec.annotation
+        self.spec = spec
+        self._validator = _field_validator(schema, spec.name)
+
+    def check(self, value: Any) -> Any:
+        """Validate a value of the field, with the field's own validators."""
+        return self._validator.validate_python(value)
+
+    def operand(self, value: Any) -> Accepted:
+        """Check what a node returned for the field: for a field with `append`, one element.
+
+        Of a grown field the engine keeps the new elements, as a list.
+        """
+        if self.spec.reducer is not None and self.spec.reducer.shape == "element":
+            value = [value]
+        return self.accept(value)
+
+
+class Codec:
+    """All fields of one state class."""
+
+    def __init__(self, schema: Schema):
+        self.schema = schema
+        self.fields = {name: FieldCodec(schema, spec) for name, spec in schema.fields.items()}
+
+    def copy_out(self, name: str, value: Any) -> Any:
+        """A value of field *name* that its receiver may do anything with."""
+        return self.fields[name].copy(value)
+
+
+@lru_cache(maxsize=256)
+def codec_of(schema: Schema) -> Codec:
+    """The codec of a state class (cached)."""
+    return Codec(schema)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=_CONFIG)
+    except PydanticUserError:  # a model brings its own config
+        return TypeAdapter(annotation)
+
+
+def _field_validator(schema: Schema, name: str) -> SchemaValidator:
+    """The validator of one field of a model, with its `@field_validator` functions, without the model's own validators."""
+    root: Any = schema.state.__pydantic_core_schema__
+    definitions = root["definitions"] if root["type"] == "definitions" else []
+    node = root["schema"] if root["type"] == "definitions" else root
+    while node["type"] != "model-fields":  # through the model, and the model validators around it
+        if node["type"] == "definition-ref":
+            node = next(d for d in definitions if d["ref"] == node["schema_ref"])
+        else:
+            node = node["schema"]
+    field = node["fields"][name]["schema"]
+    if definitions:
+        field = core_schema.definitions_schema(field, definitions)
+    return SchemaValidator(field)
+
+
+# -- how deep to copy ------------------------------------------------------------------------------------
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def copier(annotation: Any) -> Callable[[Any], Any]:
+    """A function that copies values of this type so that no mutable part is shared."""
+    if _immutable(annotation, ()):
+        return _same
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return copier(args[0])
+    if origin in (list, set, dict) and all(_immutable(a, ()) for a in args):
+        return typing.cast("Callable[[Any], Any]", origin)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and _flat(annotation):
+        return lambda value: value.model_copy()
+    return copy.deepcopy
+
+
+def _flat(model: type[BaseModel]) -> bool:
+    return not model.__private_attributes__ and all(
+        _immutable(f.annotation, (model,)) for f in model.model_fields.values()
+    )
+
+
+def _immutable(annotation: Any, seen: tuple[Any, ...]) -> bool:
+    if annotation is None or annotation in seen:
+        return True
+    origin, args = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, typing.NewType):
+        return _immutable(annotation.__supertype__, seen)
+    if origin is Literal:
+        return True
+    if origin is Annotated:
+        return _immutable(args[0], seen)
+    if origin in (typing.Union, types.UnionType, tuple, frozenset):
+        return all(a is Ellipsis or _immutable(a, seen) for a in args)
+    if not isinstance(annotation, type):
+        return False
+    if issubclass(annotation, _ATOMS):
+        return True
+    seen = (*seen, annotation)
+    if issubclass(annotation, BaseModel):
+        return bool(annotation.model_config.get("frozen")) and all(
+            _immutable(f.annotation, seen) for f in annotation.model_fields.values()
+        )
+    if is_dataclass(annotation):
+        hints = typing.get_type_hints(annotation, include_extras=True)
+        params: Any = getattr(annotation, "__dataclass_params__")  # noqa: B009
+        return bool(params.frozen) and all(_immutable(hints[f.name], seen) for f in dataclass_fields(annotation))
+    return False
+
+
+# -- what cannot be stored -------------------------------------------------------------------------------
+
+
+def unstorable(annotation: Any) -> str | None:
+    """Say why values of this type cannot be stored, or None when they can."""
+    for part in _parts(annotation, []):
+        if isinstance(part, type) and issubclass(part, SecretStr | SecretBytes):
+            return f"{part.__name__} is a secret, and a run's state is stored as it is. Give it to the Engine as a resource"
+        if part in (complex, type) or get_origin(part) is type:
+            return f"{_label(part)} has no form in JSON"
+        origin = get_origin(part) or part
+        if origin in (Callable, Iterator, Iterable, typing.Generator, types.FunctionType):
+            return f"{_label(part)} has no form in JSON"
+        clash = _clash(part)
+        if clash:
+            return clash
+    try:
+        _adapter(annotation).json_schema(mode="serialization")
+    except PydanticUserError as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _label(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _clash(part: Any) -> str | None:
+    """Two members of a union whose JSON looks the same come back as the wrong one."""
+    if get_origin(part) not in (typing.Union, types.UnionType):
+        return None
+    strings = [
+        a
+        for a in get_args(part)
+        if isinstance(a, type) and issubclass(a, (Decimal, date, time, timedelta, bytes, UUID, PurePath))
+    ]
+    others = [a for a in get_args(part) if a is str or (a in (int, float) and any(s is Decimal for s in strings))]
+    if strings and others:
+        pair = f"{_label(strings[0])} and {_label(others[0])}"
+        return f"{_label(part)}: in JSON {pair} look alike. Use one of them, or wrap them in models"
+    return None
+
+
+def _parts(annotation: Any, seen: list[Any]) -> Iterator[Any]:
+    if isinstance(annotation, typing.NewType):
+        annotation = annotation.__supertype__
+    if hasattr(annotation, "__value__"):  # a `type X = ...` of Python 3.12
+        annotation = annotation.__value__
+    if any(annotation is s for s in seen):
+        return
+    seen.append(annotation)
+    yield annotation
+    if get_origin(annotation) in (Literal, Callable):
+        return
+    for inner in get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation):
+        if inner is not Ellipsis:
+            yield from _parts(inner, seen)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for info in annotation.model_fields.values():
+            yield from _parts(info.annotation, seen)
+
+
+def parse(text: str) -> Any:
+    """Parse JSON that this library wrote."""
+    return from_json(text, allow_inf_nan=True)
