@@ -12,7 +12,7 @@ __all__ = ["EACH_ONE", "GATHER", "Effect", "JoinRule", "Limits", "Retry", "secon
 Effect = Literal["pure", "idempotent", "external", "irreversible"]
 """What running a node twice would do: nothing; the same again; something, with the same idempotency key; or harm."""
 
-JoinKind = Literal["gather", "each_one", "all_of", "first", "until", "zipped", "batches"]
+JoinKind = Literal["gather", "each_one", "all_of", "first", "zipped", "batches"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,24 +21,21 @@ class JoinRule:
 
     Attributes:
         kind: ``gather`` (the default: wait for every branch that can still come in this turn of the loop), ``each_one`` (every token by
-            itself), ``all_of`` (every in-edge must deliver, else it is an error), ``first`` (*count* arrivals), ``until`` (*predicate*
-            holds of the merge so far), ``zipped`` (the k-th tokens of every in-edge), ``batches`` (*count* tokens at a time).
+            itself), ``all_of`` (every in-edge must deliver, else it is an error), ``first`` (*count* arrivals), ``zipped`` (the k-th tokens of every in-edge), ``batches`` (*count* tokens at a time).
         count: For ``first`` and ``batches``.
         cancel_rest: Withdraw what could only still lead here.
         short: What a wave does that closes with fewer than *count*: ``"error"`` or ``"fire"``.
-        predicate: For ``until``: a function of the merged values; evaluated outside the core.
     """
 
     kind: JoinKind = "gather"
     count: int = 1
     cancel_rest: bool = False
     short: Literal["error", "fire"] = "error"
-    predicate: Callable[..., bool] | None = None
 
     @property
     def races(self) -> bool:
         """Whether a wave may fire while more could still come: late tokens are absorbed."""
-        return self.kind in ("first", "until")
+        return self.kind == "first"
 
 
 GATHER = JoinRule()

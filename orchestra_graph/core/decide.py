@@ -1,0 +1,46 @@
+"""`decide`: what is to be done next, and what the run has come to. Functions of the state alone."""
+
+from __future__ import annotations
+
+from orchestra_graph.core.evolve import set_status
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.core.run import Activation, RunState
+
+__all__ = ["begin", "due", "verdict"]
+
+
+def begin(run: RunState, room: int) -> list[Activation]:
+    """Take up to *room* activations that may start now; they count as running from here on."""
+    chosen: list[Activation] = []
+    if run.halt is not None or run.status != "running":
+        return chosen
+    while run.ready and len(chosen) < room:
+        activation = run.live[next(iter(run.ready))]
+        set_status(run, activation, "running")
+        chosen.append(activation)
+    return chosen
+
+
+def due(run: RunState, identity: str) -> None:
+    """The time of an activation's next attempt has come."""
+    activation = run.live.get(identity)
+    if activation is not None and activation.status == "retrying":
+        set_status(run, activation, "ready")
+
+
+def verdict(run: RunState) -> RunStatus:
+    """What the run has come to.
+
+    Returns:
+        ``running`` while anything runs or may start; ``waiting`` when only a person can move it; otherwise how it ended. A run that
+        failed or met a limit is ``running`` until the nodes that were running have ended.
+    """
+    if run.status != "running":
+        return run.status
+    if run.running:
+        return "running"
+    if run.halt is not None:
+        return run.halt.status
+    if run.result is not None:
+        return "done"
+    return "running" if run.ready or run.retrying else "waiting"

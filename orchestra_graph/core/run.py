@@ -1,0 +1,272 @@
+"""The state of one run, as the fold of its events: what is live, what is ready, what was counted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from orchestra_graph.core.events import ErrorInfo
+from orchestra_graph.core.marking import Marking, Watcher
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.core.revisions import Revision, Revisions, View
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.topology import Discriminator, Stamp
+
+__all__ = ["Activation", "Fan", "Halt", "RunState", "Status", "Token", "Wave", "activation_id", "scope_prefix"]
+
+Status: TypeAlias = Literal["queued", "ready", "running", "retrying", "asking", "failed"]
+"""Of a live activation. ``queued``: its `each` runs as many as it may. ``ready``: may start. ``running``: handed to the driver.
+``retrying``: waits for its next attempt. ``asking``: waits for a person. ``failed``: for good, unless the run is retried."""
+
+
+class Fan:
+    """One pass over the items of an `each`.
+
+    Attributes:
+        edge: The edge into the body.
+        view: The state in which the items are.
+        items: The items, where a function made them; else they are read from *view*.
+        limit: How many instances may run at once, or None.
+        seq: The log row that made it.
+    """
+
+    __slots__ = ("_live", "_queue", "edge", "items", "limit", "seq", "view")
+
+    def __init__(self, edge: int, view: View, items: Sequence[Any] | None, limit: int | None, seq: int):
+        self.edge = edge
+        self.view = view
+        self.items = items
+        self.limit = limit
+        self.seq = seq
+        self._live: dict[int, int] = {}
+        self._queue: deque[str] = deque()
+
+    def full(self, index: int) -> bool:
+        """Whether the instance *index* has to wait for another one to end."""
+        return self.limit is not None and index not in self._live and len(self._live) >= self.limit
+
+    def queue(self, identity: str) -> None:
+        """Let an activation wait for a place."""
+        self._queue.append(identity)
+
+    def waiting(self) -> Iterator[str]:
+        """Take out the activations that wait, the first first."""
+        while self._queue:
+            yield self._queue.popleft()
+
+    def enter(self, index: int) -> None:
+        """One live item more in an instance."""
+        if self.limit is not None:
+            self._live[index] = self._live.get(index, 0) + 1
+
+    def leave(self, index: int) -> bool:
+        """One live item less; whether the instance has ended."""
+        if self.limit is None:
+            return False
+        self._live[index] -= 1
+        if self._live[index]:
+            return False
+        del self._live[index]
+        return True
+
+
+Fans: TypeAlias = tuple[tuple[Fan, int], ...]
+"""The `each` passes around an item, outermost first, with the index in each."""
+
+
+@dataclass(slots=True, eq=False)
+class Activation:
+    """A node that runs, or is about to.
+
+    Attributes:
+        id: Its durable id, such as ``work@1#3``.
+        vertex: The node.
+        stamp: Its turn and instance.
+        discriminator: Which of several paths, where they were not gathered.
+        revision: What it sees.
+        fans: The `each` passes around it.
+        status: See `Status`.
+        attempt: The attempt that runs, or comes next.
+        since: When it became live.
+        started: Of an irreversible node: its start is in the log and its outcome is not.
+        error: The last error.
+        to: Of a question: whom it is for.
+        expires_at: Of a question: after this, no answer is taken.
+        retry_at: When the next attempt is due.
+        doubt: A person was asked whether an irreversible node happened.
+    """
+
+    id: str
+    vertex: int
+    stamp: Stamp
+    discriminator: Discriminator
+    revision: Revision
+    fans: Fans
+    since: float
+    status: Status = "ready"
+    attempt: int = 1
+    started: bool = False
+    error: ErrorInfo | None = None
+    to: str | None = None
+    expires_at: float | None = None
+    retry_at: float | None = None
+    doubt: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Token:
+    """Waits at a join.
+
+    Attributes:
+        edge: Over which it came.
+        discriminator: Orders the tokens of one edge.
+        revision: What it brings.
+        fans: The `each` passes around the join.
+    """
+
+    edge: int
+    discriminator: Discriminator
+    revision: Revision
+    fans: Fans
+
+
+class Wave(Watcher):
+    """The tokens of one join with one stamp.
+
+    Attributes:
+        tokens: What has come.
+        fired: Of a race: it has fired, and what comes now is absorbed.
+    """
+
+    __slots__ = ("fired", "tokens")
+
+    def __init__(self, join: int, stamp: Stamp):
+        super().__init__(join, stamp)
+        self.tokens: list[Token] = []
+        self.fired = False
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why nothing new starts.
+
+    Attributes:
+        status: What the run becomes when all that runs has ended.
+        reason: For people.
+        limit: What was limited, for a stop.
+        allowed: How much of it was allowed.
+        errors: The activations that failed, and how.
+        final: No retry mends it.
+    """
+
+    status: Literal["failed", "stopped"]
+    reason: str
+    limit: str = ""
+    allowed: float = 0.0
+    errors: tuple[tuple[str, ErrorInfo], ...] = ()
+    final: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class RunState:
+    """Everything that is known of one run.
+
+    Attributes:
+        plan: The graph.
+        marking: Where the live items are.
+        revisions: Makes revisions.
+        live: Activations by id.
+        waves: Joins that wait, and races that have fired.
+        ready: Activations to hand to the driver, in the order in which they became ready.
+        lost: Revisions of losing branches.
+        status: Of the run.
+        seq: The number of the next event.
+        steps: How many nodes have finished.
+        turns: How often a limited node has started, for each instance of an `each` around it.
+        steps_before: Of these, how many before the last retry.
+        running: How many activations the driver runs.
+        retrying: How many wait for their next attempt.
+        asking: How many wait for a person.
+        halt: Why nothing new starts, or None.
+        result: The final revision.
+        started_at: When the run began, or was last retried.
+        steps_allowed: The limit on steps.
+        seconds_allowed: The limit on time.
+    """
+
+    plan: Plan
+    marking: Marking
+    revisions: Revisions
+    live: dict[str, Activation] = field(default_factory=dict)
+    waves: dict[tuple[int, Stamp], Wave] = field(default_factory=dict)
+    ready: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    lost: list[Revision] = field(default_factory=list)
+    status: RunStatus = "running"
+    seq: int = 0
+    steps: int = 0
+    turns: dict[tuple[int, Stamp], int] = field(default_factory=dict)
+    steps_before: int = 0
+    running: int = 0
+    retrying: int = 0
+    asking: int = 0
+    halt: Halt | None = None
+    result: Revision | None = None
+    started_at: float = 0.0
+    steps_allowed: int | None = None
+    seconds_allowed: float | None = None
+
+    @staticmethod
+    def of(plan: Plan) -> RunState:
+        """The state before the first event."""
+        reducers = {name: spec.reducer for name, spec in plan.schema.fields.items() if spec.reducer is not None}
+        return RunState(plan, Marking(plan.topology), Revisions(reducers))
+
+    @property
+    def questions(self) -> list[Activation]:
+        """The activations that wait for a person."""
+        return [a for a in self.live.values() if a.status == "asking"]
+
+    def name(self, vertex: int) -> str:
+        """The name of a node."""
+        return self.plan.nodes[vertex].name
+
+
+def activation_id(name: str, stamp: Stamp, discriminator: Discriminator) -> str:
+    """The durable name of an activation: ``node``, ``node@turn.turn``, ``node#item``, ``node@turn#item``, ``node~path``.
+
+    Turns of nested loops are joined by dots; an instance made by a discriminated activation has that in brackets. Two activations of one
+    run never have the same id.
+    """
+    if not stamp and not discriminator:
+        return name
+    return name + _stamp_text(stamp) + _discriminator_text(discriminator)
+
+
+def _stamp_text(stamp: Stamp) -> str:
+    text, turns = "", False
+    for coordinate in stamp:
+        if isinstance(coordinate, int):
+            text += f".{coordinate}" if turns else f"@{coordinate}"
+            turns = True
+        else:
+            maker, index = coordinate
+            text += f"#{index}" if not maker else f"#{index}({_discriminator_text(maker)})"
+            turns = False
+    return text
+
+
+def _discriminator_text(discriminator: Discriminator) -> str:
+    text = ""
+    for depth, maker, number in discriminator:
+        inner = f"({_discriminator_text(maker)})" if maker else ""
+        text += f"~{number}" if not depth else f"~{depth}:{number}{inner}"
+    return text
+
+
+def scope_prefix(plan: Plan, vertex: int, stamp: Stamp) -> Stamp:
+    """The part of a stamp up to the innermost `each` around a vertex: what its turns are counted in."""
+    topology = plan.topology
+    depths = [i + 1 for i in range(len(stamp)) if not topology.is_loop(vertex, i)]
+    return stamp[: depths[-1]] if depths else ()
