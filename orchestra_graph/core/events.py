@@ -22,6 +22,7 @@ __all__ = [
     "QuestionAsked",
     "RunCancelled",
     "RunEnded",
+    "RunResumed",
     "RunRetried",
     "RunStarted",
     "Taken",
@@ -152,6 +153,14 @@ class LimitPassed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed:
+    """An engine took the run over after it had rested, or after its owner had died."""
+
+    at: float
+    engine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRetried:
     """Somebody asked for another go after a failure or a limit; ``steps`` and ``seconds`` are the new limits."""
 
@@ -185,6 +194,7 @@ Event: TypeAlias = (
     | DoubtSettled
     | LateResult
     | LimitPassed
+    | RunResumed
     | RunRetried
     | RunCancelled
     | RunEnded

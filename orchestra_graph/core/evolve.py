@@ -8,9 +8,8 @@ Rule 4. The cost of an event depends on what the event starts and ends, not on h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 from orchestra_graph.core import events as ev
@@ -36,10 +35,19 @@ from orchestra_graph.graph.topology import Discriminator, Stamp
 __all__ = ["evolve"]
 
 
-def evolve(run: RunState, event: ev.Event) -> None:
-    """Fold *event* into *run*, in place: there is one owner, and copying a wide marking at each event would be quadratic."""
-    _HANDLERS[type(event)](run, event)
+def evolve(run: RunState, event: ev.Event) -> Sequence[Activation]:
+    """Fold *event* into *run*, in place: there is one owner, and copying a wide marking at each event would be quadratic.
+
+    Returns:
+        The activations that became live.
+    """
+    if event.at > run.last_at:
+        if len(run.live) > run.asking + run.failed and not isinstance(event, ev.RunResumed):
+            run.active += event.at - run.last_at
+        run.last_at = event.at
+    started = _HANDLERS[type(event)](run, event)
     run.seq += 1
+    return started or ()
 
 
 # -- tokens --------------------------------------------------------------------------------------------
@@ -51,6 +59,7 @@ class _Step:
     def __init__(self, run: RunState, at: float):
         self.run, self.at = run, at
         self.look: list[Watcher] = []
+        self.started: list[Activation] = []
 
     def send(
         self, edge: int, source: Activation, revision: Revision, fan: Fan | None = None, item: int | None = None
@@ -85,6 +94,7 @@ class _Step:
             raise EngineBug(f"{identity} was started twice")
         activation = Activation(identity, vertex, stamp, discriminator, revision.hold(), fans, self.at, "queued")
         run.live[identity] = activation
+        self.started.append(activation)
         full = bool(fans) and fans[-1][0].full(fans[-1][1])
         self.enter(vertex, stamp, fans[:-1] if full else fans)
         if full:
@@ -241,16 +251,15 @@ def set_status(run: RunState, activation: Activation, status: Status | Literal["
         run.ready.pop(activation.id, None)
     if status == "ready":
         run.ready[activation.id] = None
-    for name, counter in _COUNTED:
-        if before == name:
-            setattr(run, counter, getattr(run, counter) - 1)
-        if status == name:
-            setattr(run, counter, getattr(run, counter) + 1)
+    if before in _COUNTED:
+        setattr(run, before, getattr(run, before) - 1)
+    if status in _COUNTED:
+        setattr(run, status, getattr(run, status) + 1)
     if status != "gone":
         activation.status = status
 
 
-_COUNTED = (("running", "running"), ("retrying", "retrying"), ("asking", "asking"))
+_COUNTED = ("running", "retrying", "asking", "failed")
 
 
 def halt(run: RunState, why: Halt) -> None:
@@ -279,7 +288,7 @@ def _conflict(message: str) -> ev.ErrorInfo:
 # -- one handler for each event ------------------------------------------------------------------------
 
 
-def _run_started(run: RunState, event: ev.RunStarted) -> None:
+def _run_started(run: RunState, event: ev.RunStarted) -> list[Activation]:
     run.started_at = event.at
     run.steps_allowed, run.seconds_allowed = event.steps, event.seconds
     revision = run.revisions.first(event.values, run.seq).hold()
@@ -291,23 +300,26 @@ def _run_started(run: RunState, event: ev.RunStarted) -> None:
     step.leave(0, (), ())
     revision.release()
     step.settle()
+    return step.started
 
 
-def _node_finished(run: RunState, event: ev.NodeFinished) -> None:
+def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
     activation = run.live.get(event.id)
     if activation is None:
-        return
+        return []
     step = _Step(run, event.at)
     revision = activation.revision
     if event.writes:
-        key = partial(run.plan.topology.key, activation.vertex, activation.stamp, activation.discriminator)
-        revision = run.revisions.commit(revision, Delta(event.id, key, event.writes, run.seq))
+        a = activation
+        delta = Delta(a.id, a.vertex, a.stamp, a.discriminator, event.writes, run.seq)
+        revision = run.revisions.commit(revision, delta)
     for edge, times in event.taken:
         if times is None:
             step.send(edge, activation, revision)
             continue
         group = _group_of(run, edge)
-        fan = Fan(edge, revision.seen(), event.items.get(edge), group.limit, run.seq)
+        cells = {name: cell for name, cell in revision.seen().items() if name in group.reads}
+        fan = Fan(edge, cells, event.items.get(edge), group.limit, run.seq)
         for item in range(times):
             step.send(edge, activation, revision, fan, item)
     run.steps += 1
@@ -317,6 +329,7 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> None:
     if run.steps_allowed is not None and run.steps - run.steps_before >= run.steps_allowed and run.live:
         halt(run, Halt("stopped", f"the run has had its {run.steps_allowed} steps", "steps", run.steps_allowed))
     _fold_history(run)
+    return step.started
 
 
 def _group_of(run: RunState, edge: int) -> Group:
@@ -365,6 +378,7 @@ def _doubt_settled(run: RunState, event: ev.DoubtSettled) -> None:
     activation = run.live.get(event.id)
     if activation is not None:
         activation.started = activation.doubt = False
+        activation.attempt += 1
         activation.to = activation.expires_at = None
         set_status(run, activation, "ready")
 
@@ -382,9 +396,8 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> None:
     run.halt = None
     run.status = "running"
     run.turns.clear()
-    run.started_at = event.at
     run.steps_allowed, run.seconds_allowed = event.steps, event.seconds
-    run.steps_before = run.steps
+    run.steps_before, run.active = run.steps, 0.0
     for activation in [a for a in run.live.values() if a.status == "failed"]:
         activation.attempt = 1
         set_status(run, activation, "ready")
@@ -403,7 +416,7 @@ def _run_ended(run: RunState, event: ev.RunEnded) -> None:
     run.status = event.status
 
 
-_HANDLERS: Mapping[type[ev.Event], Callable[[RunState, Any], None]] = {
+_HANDLERS: Mapping[type[ev.Event], Callable[[RunState, Any], list[Activation] | None]] = {
     ev.RunStarted: _run_started,
     ev.NodeStarted: _node_started,
     ev.NodeFinished: _node_finished,
@@ -412,6 +425,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[RunState, Any], None]] = {
     ev.DoubtSettled: _doubt_settled,
     ev.Answered: _only_recorded,
     ev.LateResult: _only_recorded,
+    ev.RunResumed: _only_recorded,
     ev.LimitPassed: _limit_passed,
     ev.RunRetried: _run_retried,
     ev.RunCancelled: _run_cancelled,

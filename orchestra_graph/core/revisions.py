@@ -23,10 +23,10 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from orchestra_graph.errors import EngineBug
-from orchestra_graph.graph.topology import Key
+from orchestra_graph.graph.topology import Discriminator, Key, Stamp
 from orchestra_graph.state.reducers import Reducer
 
-__all__ = ["UNSET", "Cell", "Conflict", "Delta", "Grown", "Plain", "Revision", "Revisions", "View"]
+__all__ = ["UNSET", "Cell", "Conflict", "Delta", "Grown", "Plain", "Revision", "Revisions", "View", "history"]
 
 
 class _Unset:
@@ -46,11 +46,17 @@ class Conflict(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """The newest write to a field without a reducer, and the revision that made it (0: the input)."""
+    """The newest write to a field without a reducer.
+
+    Attributes:
+        value: What was written.
+        writer: The number of the revision that wrote it.
+        seq: The log row that has it.
+    """
 
     value: Any
     writer: int
-    id: str
+    seq: int
 
 
 class Folded(NamedTuple):
@@ -117,13 +123,17 @@ class Delta(NamedTuple):
 
     Attributes:
         id: The activation.
-        key: Its logical key, computed only when a merge asks.
+        vertex: Its node.
+        stamp: Its turn and instance.
+        discriminator: Which of several paths.
         writes: Field to value, or operand.
         seq: The log row.
     """
 
     id: str
-    key: Callable[[], Key]
+    vertex: int
+    stamp: Stamp
+    discriminator: Discriminator
     writes: Mapping[str, Any]
     seq: int
 
@@ -173,10 +183,12 @@ class Revisions:
 
     Args:
         reducers: The reducer of each field that has one.
+        key: The logical key of a vertex, stamp and discriminator; asked only where lineages meet.
     """
 
-    def __init__(self, reducers: Mapping[str, Reducer[Any, Any]]):
+    def __init__(self, reducers: Mapping[str, Reducer[Any, Any]], key: Callable[[int, Stamp, Discriminator], Key]):
         self.reducers = reducers
+        self._key = key
         self.count = 0
 
     def first(self, values: Mapping[str, Any], seq: int) -> Revision:
@@ -206,10 +218,18 @@ class Revisions:
         own = [head for head in _unique(heads) if head.index in tips] if not lost else _unique(heads)
         if len(own) == 1 and not lost:
             return own[0]
+        return self._add(tuple(own) + tuple(lost), None, self._merged(base, own, since))
+
+    def look(self, heads: Sequence[Revision], lost: Sequence[Revision] = ()) -> View:
+        """What a merge would see, without making one."""
+        base, since, _ = _since_base([*heads, *lost])
+        return self._merged(base, _unique(heads), since)
+
+    def _merged(self, base: Revision, heads: Sequence[Revision], since: Sequence[Revision]) -> View:
         view = dict(base.seen())
-        self._merge_plain(view, own, since)
+        self._merge_plain(view, heads, since)
         self._merge_folded(view, since)
-        return self._add(tuple(own) + tuple(lost), None, view)
+        return view
 
     def restore(self, index: int, parents: tuple[Revision, ...], delta: Delta | None, view: View | None) -> Revision:
         """Make a revision again that was in a snapshot; without *view* it follows from the parents."""
@@ -231,14 +251,14 @@ class Revisions:
     def _initial(self, name: str, value: Any, seq: int) -> Cell:
         reducer = self.reducers.get(name)
         if reducer is None:
-            return Plain(value, self.count, "START")
+            return Plain(value, self.count, seq)
         return Grown(list(value), [seq]) if reducer.grows else Folded(value)
 
     def _written(self, before: Cell | None, name: str, value: Any, delta: Delta, index: int) -> Cell:
         """The cell after one write that is younger than all before it."""
         reducer = self.reducers.get(name)
         if reducer is None:
-            return Plain(value, index, delta.id)
+            return Plain(value, index, delta.seq)
         if reducer.grows:
             return before.extended(value, delta.seq) if isinstance(before, Grown) else Grown(list(value), [delta.seq])
         return Folded(reducer.fold(before.value, value)) if isinstance(before, Folded) else Folded(value)
@@ -246,7 +266,7 @@ class Revisions:
     def _merge_folded(self, view: dict[str, Cell], since: Sequence[Revision]) -> None:
         deltas = [r.delta for r in since if r.delta is not None and not self.reducers.keys().isdisjoint(r.delta.writes)]
         if len(deltas) > 1:
-            deltas.sort(key=lambda delta: delta.key())
+            deltas.sort(key=lambda delta: self._key(delta.vertex, delta.stamp, delta.discriminator))
         for delta in deltas:
             for name in delta.writes:
                 if name in self.reducers:
@@ -288,6 +308,17 @@ def _since_base(heads: Iterable[Revision]) -> tuple[Revision, list[Revision], se
     return base, since, tips
 
 
+def history(heads: Iterable[Revision]) -> tuple[Revision, list[Revision]]:
+    """The base of all *heads*, and the revisions since it; what lies behind the base is forgotten."""
+    base, since, _ = _since_base(heads)
+    base.parents = ()
+    return base, since
+
+
+def _author(revision: Revision) -> str:
+    return "START" if revision.delta is None else revision.delta.id
+
+
 def _newest(cells: Sequence[Cell], since: Sequence[Revision]) -> Cell | None:
     """The write that has every other one in its past, or a conflict."""
     writes = {c.writer: c for c in cells if isinstance(c, Plain)}
@@ -308,5 +339,5 @@ def _newest(cells: Sequence[Cell], since: Sequence[Revision]) -> Cell | None:
     top = [writes[w] for w in young if w not in passed]
     if len(top) == 1 and not conflicts:
         return top[0]
-    names = {c.id for c in top} | {name for c in conflicts for name in c.writers}
+    names = {_author(behind[c.writer]) for c in top} | {name for c in conflicts for name in c.writers}
     return Conflict(tuple(sorted(names)))

@@ -26,13 +26,14 @@ class Fan:
 
     Attributes:
         edge: The edge into the body.
-        view: The state in which the items are.
+        view: What the items are read from.
         items: The items, where a function made them; else they are read from *view*.
         limit: How many instances may run at once, or None.
         seq: The log row that made it.
+        made: Whether a function made the items.
     """
 
-    __slots__ = ("_live", "_queue", "edge", "items", "limit", "seq", "view")
+    __slots__ = ("_live", "_queue", "edge", "items", "limit", "made", "seq", "view")
 
     def __init__(self, edge: int, view: View, items: Sequence[Any] | None, limit: int | None, seq: int):
         self.edge = edge
@@ -40,6 +41,7 @@ class Fan:
         self.items = items
         self.limit = limit
         self.seq = seq
+        self.made = items is not None
         self._live: dict[int, int] = {}
         self._queue: deque[str] = deque()
 
@@ -189,9 +191,12 @@ class RunState:
         running: How many activations the driver runs.
         retrying: How many wait for their next attempt.
         asking: How many wait for a person.
+        failed: How many have failed for good.
+        active: Seconds in which the run had something to do other than wait for people, since the last retry.
+        last_at: When the last event was.
         halt: Why nothing new starts, or None.
         result: The final revision.
-        started_at: When the run began, or was last retried.
+        started_at: When the run began.
         steps_allowed: The limit on steps.
         seconds_allowed: The limit on time.
     """
@@ -211,6 +216,9 @@ class RunState:
     running: int = 0
     retrying: int = 0
     asking: int = 0
+    failed: int = 0
+    active: float = 0.0
+    last_at: float = 0.0
     halt: Halt | None = None
     result: Revision | None = None
     started_at: float = 0.0
@@ -221,7 +229,7 @@ class RunState:
     def of(plan: Plan) -> RunState:
         """The state before the first event."""
         reducers = {name: spec.reducer for name, spec in plan.schema.fields.items() if spec.reducer is not None}
-        return RunState(plan, Marking(plan.topology), Revisions(reducers))
+        return RunState(plan, Marking(plan.topology), Revisions(reducers, plan.topology.key))
 
     @property
     def questions(self) -> list[Activation]:

@@ -455,6 +455,7 @@ def _shape(schema: Schema, nodes: Sequence[PlanNode], edges: Sequence[Edge], top
             [{"kind": g.kind, "edges": list(g.edges), "choice": label_of(g.choice), "limit": g.limit} for g in n.groups]
             for n in nodes
         ],
+        "scopes": [{"edge": s.edge, "members": sorted(s.members), "collector": s.collector} for s in topology.scopes],
         "regions": [
             {"kind": r.kind, "head": r.head, "members": sorted(r.members), "parent": r.parent} for r in topology.regions
         ],

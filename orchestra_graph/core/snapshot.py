@@ -1,0 +1,289 @@
+"""A snapshot: where a replay may begin, so that resuming a long run does not mean reading all of its log.
+
+It holds the live items and the revisions that they can still tell apart, and of values only *references to log rows*: a field is named by
+the row that wrote it, a grown field by the rows that added to it. So a snapshot of a run that has appended a thousand documents is small,
+and nothing is stored twice. Only the value of a reducer that does not grow (a sum) is held itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orchestra_graph.core import events as ev
+from orchestra_graph.core.evolve import set_status
+from orchestra_graph.core.revisions import Cell, Conflict, Delta, Folded, Grown, Plain, Revision, View, history
+from orchestra_graph.core.run import Activation, Fan, Fans, Halt, RunState, Token, Wave, activation_id
+from orchestra_graph.errors import EngineBug
+from orchestra_graph.graph.plan import Plan
+
+__all__ = ["freeze", "needed", "thaw"]
+
+_COUNTS = (
+    "status",
+    "seq",
+    "steps",
+    "steps_before",
+    "active",
+    "last_at",
+    "started_at",
+    "steps_allowed",
+    "seconds_allowed",
+)
+_ACTIVATION = ("status", "attempt", "since", "started", "to", "expires_at", "retry_at", "doubt")
+
+
+def freeze(run: RunState) -> str:
+    """Write a run down as JSON text. Also forgets the revisions behind which nothing live can look."""
+    return json.dumps(_Freezer(run).body(), separators=(",", ":"))
+
+
+def needed(body: str) -> list[int]:
+    """The log rows that `thaw` will ask for, in order."""
+    frozen = json.loads(body)
+    seqs = {seq for _, _, seq, _ in frozen["revisions"] if seq is not None}
+    for cells in [frozen["base"], *(fan["cells"] for fan in frozen["fans"])]:
+        for cell in cells.values():
+            if "row" in cell:
+                seqs.add(cell["row"][0])
+            elif "rows" in cell:
+                seqs.update(_unpack(cell["rows"]))
+    seqs |= {fan["seq"] for fan in frozen["fans"] if fan["made"]}
+    return sorted(seqs)
+
+
+def thaw(plan: Plan, body: str, rows: Mapping[int, ev.Event]) -> RunState:
+    """Make the state of a run again.
+
+    Args:
+        plan: The graph, of the same fingerprint.
+        body: What `freeze` gave.
+        rows: The events of the log rows that `needed` named.
+    """
+    return _Thawer(plan, json.loads(body), rows).run()
+
+
+# -- writing -------------------------------------------------------------------------------------------
+
+
+class _Freezer:
+    def __init__(self, run: RunState):
+        self.run = run
+        self.fans: dict[int, int] = {}
+        self.fan_list: list[Fan] = []
+
+    def body(self) -> dict[str, Any]:
+        run = self.run
+        tokens = [token for wave in run.waves.values() for token in wave.tokens]
+        heads = [holder.revision for holder in [*run.live.values(), *tokens]] + run.lost
+        if run.result is not None:
+            heads.append(run.result)
+        base, since = history(heads) if heads else (None, [])
+        frozen: dict[str, Any] = {name: getattr(run, name) for name in _COUNTS}
+        frozen["halt"] = None if run.halt is None else _halt_out(run.halt)
+        frozen["turns"] = [[vertex, scope, count] for (vertex, scope), count in run.turns.items()]
+        frozen["count"] = run.revisions.count
+        frozen["base_index"] = None if base is None else base.index
+        frozen["base"] = {} if base is None else self._cells(base.seen())
+        frozen["revisions"] = [_revision_out(r) for r in sorted(since, key=lambda r: r.index)]
+        frozen["live"] = [self._activation(a) for a in run.live.values()]
+        frozen["waves"] = [[w.join, w.stamp, w.fired, [self._token(t) for t in w.tokens]] for w in run.waves.values()]
+        frozen["lost"] = [r.index for r in run.lost]
+        frozen["result"] = None if run.result is None else run.result.index
+        frozen["fans"] = [self._fan(fan) for fan in self.fan_list]
+        return frozen
+
+    def _cells(self, view: View) -> dict[str, Any]:
+        return {name: self._cell(name, cell) for name, cell in view.items()}
+
+    def _cell(self, name: str, cell: Cell) -> dict[str, Any]:
+        if isinstance(cell, Plain):
+            return {"row": [cell.seq, cell.writer]}
+        if isinstance(cell, Grown):
+            return {"rows": _pack(cell.seqs)}
+        if isinstance(cell, Folded):
+            return {"value": json.loads(self.run.plan.codec.fields[name].dump(cell.value))}
+        return {"conflict": cell.writers}
+
+    def _activation(self, a: Activation) -> list[Any]:
+        error = None if a.error is None else [a.error.type, a.error.message]
+        more = [getattr(a, name) for name in _ACTIVATION]
+        return [a.vertex, a.stamp, a.discriminator, a.revision.index, self._fans_of(a.fans), error, more]
+
+    def _token(self, token: Token) -> list[Any]:
+        return [token.edge, token.discriminator, token.revision.index, self._fans_of(token.fans)]
+
+    def _fans_of(self, fans: Fans) -> list[list[int]]:
+        return [[self._number(fan), index] for fan, index in fans]
+
+    def _number(self, fan: Fan) -> int:
+        if id(fan) not in self.fans:
+            self.fans[id(fan)] = len(self.fan_list)
+            self.fan_list.append(fan)
+        return self.fans[id(fan)]
+
+    def _fan(self, fan: Fan) -> dict[str, Any]:
+        return {"edge": fan.edge, "seq": fan.seq, "limit": fan.limit, "made": fan.made, "cells": self._cells(fan.view)}
+
+
+def _revision_out(revision: Revision) -> list[Any]:
+    delta = revision.delta
+    return [revision.index, [p.index for p in revision.parents], None if delta is None else delta.seq, _place_of(delta)]
+
+
+def _place_of(delta: Delta | None) -> Any:
+    return None if delta is None else [delta.vertex, delta.stamp, delta.discriminator]
+
+
+def _halt_out(halt: Halt) -> list[Any]:
+    errors = [[identity, error.type, error.message] for identity, error in halt.errors]
+    return [halt.status, halt.reason, halt.limit, halt.allowed, errors, halt.final]
+
+
+def _pack(seqs: Sequence[int]) -> list[int]:
+    """Differences, run-length encoded: rows that came at a steady pace take no more room than two numbers."""
+    packed: list[int] = []
+    before = 0
+    for seq in seqs:
+        step = seq - before
+        if packed and packed[-2] == step:
+            packed[-1] += 1
+        else:
+            packed += (step, 1)
+        before = seq
+    return packed
+
+
+def _unpack(packed: Sequence[int]) -> list[int]:
+    seqs, last = [], 0
+    for step, times in zip(packed[::2], packed[1::2], strict=True):
+        for _ in range(times):
+            last += step
+            seqs.append(last)
+    return seqs
+
+
+# -- reading -------------------------------------------------------------------------------------------
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has lists where stamps and discriminators are tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+class _Thawer:
+    def __init__(self, plan: Plan, frozen: Mapping[str, Any], rows: Mapping[int, ev.Event]):
+        self.plan, self.frozen, self.rows = plan, frozen, rows
+        self.made = RunState.of(plan)
+        self.revisions: dict[int, Revision] = {}
+        self.fans: list[Fan] = []
+
+    def run(self) -> RunState:
+        run, frozen = self.made, self.frozen
+        self._revisions()
+        self.fans = [self._fan(fan) for fan in frozen["fans"]]
+        for item in frozen["live"]:
+            self._activation(item)
+        for item in frozen["waves"]:
+            self._wave(item)
+        for wave in run.waves.values():
+            if not run.marking.blocked(wave) and run.halt is None and not frozen["halt"]:
+                raise EngineBug(f"the wave {run.name(wave.join)} {wave.stamp} of a snapshot waits for nothing")
+        run.lost = [self.revisions[index].hold() for index in frozen["lost"]]
+        run.result = None if frozen["result"] is None else self.revisions[frozen["result"]].hold()
+        run.turns = {(vertex, _tuples(scope)): count for vertex, scope, count in frozen["turns"]}
+        for name in _COUNTS:
+            setattr(run, name, frozen[name])
+        if frozen["halt"] is not None:
+            status, reason, limit, allowed, errors, final = frozen["halt"]
+            listed = tuple((identity, ev.ErrorInfo(kind, text)) for identity, kind, text in errors)
+            run.halt = Halt(status, reason, limit, allowed, listed, final)
+        run.revisions.count = frozen["count"]
+        for revision in self.revisions.values():
+            if not revision.holders and revision.children < 2:
+                revision.view = None
+        return run
+
+    def _revisions(self) -> None:
+        if self.frozen["base_index"] is None:
+            return
+        base = self.frozen["base_index"]
+        make = self.made.revisions.restore
+        self.revisions[base] = make(base, (), None, self._view(self.frozen["base"]))
+        for index, parents, seq, place in self.frozen["revisions"]:
+            delta = None if seq is None else self._delta(seq, _tuples(place))
+            self.revisions[index] = make(index, tuple(self.revisions[p] for p in parents), delta, None)
+
+    def _delta(self, seq: int, place: Any) -> Delta:
+        vertex, stamp, discriminator = place
+        identity = activation_id(self.made.name(vertex), stamp, discriminator)
+        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq)
+
+    def _writes(self, seq: int) -> Mapping[str, Any]:
+        event = self.rows[seq]
+        if isinstance(event, ev.RunStarted):
+            return event.values
+        if isinstance(event, ev.NodeFinished):
+            return event.writes
+        raise EngineBug(f"log row {seq} wrote nothing, but a snapshot refers to it")
+
+    def _view(self, cells: Mapping[str, Any]) -> View:
+        return {name: self._cell(name, cell) for name, cell in cells.items()}
+
+    def _cell(self, name: str, cell: Mapping[str, Any]) -> Cell:
+        if "row" in cell:
+            seq, writer = cell["row"]
+            return Plain(self._writes(seq)[name], writer, seq)
+        if "rows" in cell:
+            seqs = _unpack(cell["rows"])
+            return Grown([item for seq in seqs for item in self._writes(seq)[name]], seqs)
+        if "value" in cell:
+            return Folded(self.plan.codec.fields[name].load(cell["value"]))
+        return Conflict(tuple(cell["conflict"]))
+
+    def _fan(self, frozen: Mapping[str, Any]) -> Fan:
+        edge, seq = frozen["edge"], frozen["seq"]
+        event = self.rows.get(seq) if frozen["made"] else None
+        items = event.items.get(edge) if isinstance(event, ev.NodeFinished) else None
+        return Fan(edge, self._view(frozen["cells"]), items, frozen["limit"], seq)
+
+    def _fans_of(self, frozen: Iterable[Sequence[int]]) -> Fans:
+        return tuple((self.fans[number], index) for number, index in frozen)
+
+    def _activation(self, frozen: Sequence[Any]) -> None:
+        vertex, stamp, discriminator, revision, fans, error, more = frozen
+        values = dict(zip(_ACTIVATION, more, strict=True))
+        status = "ready" if values["status"] == "running" else values["status"]
+        stamp, discriminator = _tuples(stamp), _tuples(discriminator)
+        activation = Activation(
+            id=activation_id(self.made.name(vertex), stamp, discriminator),
+            vertex=vertex,
+            stamp=stamp,
+            discriminator=discriminator,
+            revision=self.revisions[revision].hold(),
+            fans=self._fans_of(fans),
+            error=None if error is None else ev.ErrorInfo(*error),
+            **{**values, "status": "queued"},
+        )
+        self.made.live[activation.id] = activation
+        set_status(self.made, activation, status)
+        queued = status == "queued"
+        self._enter(vertex, stamp, activation.fans[:-1] if queued else activation.fans)
+        if queued:
+            activation.fans[-1][0].queue(activation.id)
+
+    def _wave(self, frozen: Sequence[Any]) -> None:
+        join, stamp, fired, tokens = frozen
+        wave = Wave(join, _tuples(stamp))
+        wave.fired = fired
+        for edge, discriminator, revision, fans in tokens:
+            token = Token(edge, _tuples(discriminator), self.revisions[revision].hold(), self._fans_of(fans))
+            wave.tokens.append(token)
+            self._enter(join, wave.stamp, token.fans)
+        self.made.waves[join, wave.stamp] = wave
+
+    def _enter(self, vertex: int, stamp: Any, fans: Fans) -> None:
+        self.made.marking.enter(vertex, stamp)
+        for fan, index in fans:
+            fan.enter(index)
