@@ -1,0 +1,63 @@
+"""orchestra_graph: a stateful graph workflow engine for AI orchestration.
+
+Declare a graph of nodes over a typed state, run it, and find every step in SQL: loops, branches, parallel work and pauses for a person
+survive crashes, deploys and months.
+
+    from orchestra_graph import Engine, Graph, State, node
+"""
+
+# What a graph is declared with.
+from orchestra_graph._version import __version__ as __version__
+from orchestra_graph.errors import AlreadyAnswered as AlreadyAnswered
+from orchestra_graph.errors import BadInput as BadInput
+from orchestra_graph.errors import GraphChanged as GraphChanged
+from orchestra_graph.errors import GraphError as GraphError
+from orchestra_graph.errors import LimitReached as LimitReached
+from orchestra_graph.errors import NodeFailed as NodeFailed
+from orchestra_graph.errors import NotWritten as NotWritten
+from orchestra_graph.errors import OrchestraError as OrchestraError
+from orchestra_graph.errors import Problem as Problem
+from orchestra_graph.errors import QuestionExpired as QuestionExpired
+from orchestra_graph.errors import RunCancelled as RunCancelled
+from orchestra_graph.errors import RunEnded as RunEnded
+from orchestra_graph.errors import RunFailed as RunFailed
+from orchestra_graph.errors import RunKeyTaken as RunKeyTaken
+from orchestra_graph.errors import RunOwned as RunOwned
+from orchestra_graph.errors import RunStopped as RunStopped
+from orchestra_graph.errors import RunWaiting as RunWaiting
+from orchestra_graph.errors import StaleAnswer as StaleAnswer
+from orchestra_graph.errors import StoreError as StoreError
+from orchestra_graph.errors import UnknownRun as UnknownRun
+from orchestra_graph.errors import WrongAnswer as WrongAnswer
+from orchestra_graph.graph.builder import Graph as Graph
+from orchestra_graph.graph.node import END as END
+from orchestra_graph.graph.node import Item as Item
+from orchestra_graph.graph.node import Node as Node
+from orchestra_graph.graph.node import Resource as Resource
+from orchestra_graph.graph.node import Step as Step
+from orchestra_graph.graph.node import Target as Target
+from orchestra_graph.graph.node import ask as ask
+from orchestra_graph.graph.node import node as node
+from orchestra_graph.graph.policies import Limits as Limits
+from orchestra_graph.graph.policies import Retry as Retry
+from orchestra_graph.graph.question import Question as Question
+from orchestra_graph.runtime.context import Context as Context
+
+# What runs it.
+from orchestra_graph.runtime.engine import Engine as Engine
+from orchestra_graph.runtime.engine import Run as Run
+from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
+from orchestra_graph.runtime.outcomes import Done as Done
+from orchestra_graph.runtime.outcomes import Failed as Failed
+from orchestra_graph.runtime.outcomes import OpenQuestion as OpenQuestion
+from orchestra_graph.runtime.outcomes import Outcome as Outcome
+from orchestra_graph.runtime.outcomes import Stopped as Stopped
+from orchestra_graph.runtime.outcomes import Waiting as Waiting
+from orchestra_graph.state.patch import Patch as Patch
+from orchestra_graph.state.reducers import add as add
+from orchestra_graph.state.reducers import append as append
+from orchestra_graph.state.reducers import extend as extend
+from orchestra_graph.state.reducers import last as last
+from orchestra_graph.state.reducers import reducer as reducer
+from orchestra_graph.state.schema import State as State
+from orchestra_graph.state.schema import later as later

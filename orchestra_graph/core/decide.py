@@ -5,8 +5,9 @@ from __future__ import annotations
 from orchestra_graph.core.evolve import set_status
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState
+from orchestra_graph.errors import EngineBug
 
-__all__ = ["begin", "due", "verdict"]
+__all__ = ["begin", "due", "give_back", "verdict"]
 
 
 def begin(run: RunState, room: int) -> list[Activation]:
@@ -28,6 +29,13 @@ def due(run: RunState, identity: str) -> None:
         set_status(run, activation, "ready")
 
 
+def give_back(run: RunState, identity: str) -> None:
+    """An activation that was running was interrupted without a result; it may start again."""
+    activation = run.live.get(identity)
+    if activation is not None and activation.status == "running":
+        set_status(run, activation, "ready")
+
+
 def verdict(run: RunState) -> RunStatus:
     """What the run has come to.
 
@@ -43,4 +51,8 @@ def verdict(run: RunState) -> RunStatus:
         return run.halt.status
     if run.result is not None:
         return "done"
-    return "running" if run.ready or run.retrying else "waiting"
+    if run.ready or run.retrying:
+        return "running"
+    if not run.asking:
+        raise EngineBug("nothing runs, nobody is asked, and the run has not ended")
+    return "waiting"

@@ -108,10 +108,20 @@ class NodeFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionAsked:
-    """A person is asked. ``doubt`` marks the question whether an irreversible node happened."""
+    """A person is asked.
+
+    Attributes:
+        at: When.
+        id: The activation.
+        question: The id of the question; one activation may ask again after a retry.
+        to: Whom.
+        expires_at: After this, no answer is taken.
+        doubt: The question is whether an irreversible node happened.
+    """
 
     at: float
     id: str
+    question: str
     to: str | None = None
     expires_at: float | None = None
     doubt: bool = False

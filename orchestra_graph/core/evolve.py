@@ -29,7 +29,6 @@ from orchestra_graph.core.run import (
     scope_prefix,
 )
 from orchestra_graph.errors import EngineBug
-from orchestra_graph.graph.edges import Group
 from orchestra_graph.graph.topology import Discriminator, Stamp
 
 __all__ = ["evolve"]
@@ -83,8 +82,9 @@ class _Step:
             self.look.append(wave)
         elif topology.rule[target].races:
             self.look.append(wave)
-        wave.tokens.append(Token(edge, discriminator, revision.hold(), fans))
-        self.enter(target, stamp, fans)
+        token = Token(edge, discriminator, revision.hold(), fans)
+        wave.tokens.append(token)
+        self.enter(target, stamp, token.inside)
 
     def start(self, vertex: int, stamp: Stamp, discriminator: Discriminator, revision: Revision, fans: Fans) -> None:
         """A new activation: ready, or queued where its `each` is full."""
@@ -187,7 +187,7 @@ class _Step:
             if id(token) not in used:
                 run.lost.append(token.revision.hold())
             token.revision.release()
-            self.leave(wave.join, wave.stamp, token.fans)
+            self.leave(wave.join, wave.stamp, token.inside)
 
     def _finish(self, heads: list[Revision]) -> None:
         """END: everything that ended anywhere meets."""
@@ -226,7 +226,7 @@ class _Step:
             del run.waves[other.join, other.stamp]
             for token in other.tokens:
                 run.lost.append(token.revision)
-                self.leave(other.join, other.stamp, token.fans)
+                self.leave(other.join, other.stamp, token.inside)
 
     def withdraw(self, activation: Activation) -> None:
         """Take a live activation away; what it has committed to reducers still counts at the end."""
@@ -317,7 +317,7 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
         if times is None:
             step.send(edge, activation, revision)
             continue
-        group = _group_of(run, edge)
+        group = run.plan.group_of(edge)
         cells = {name: cell for name, cell in revision.seen().items() if name in group.reads}
         fan = Fan(edge, cells, event.items.get(edge), group.limit, run.seq)
         for item in range(times):
@@ -330,11 +330,6 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
         halt(run, Halt("stopped", f"the run has had its {run.steps_allowed} steps", "steps", run.steps_allowed))
     _fold_history(run)
     return step.started
-
-
-def _group_of(run: RunState, edge: int) -> Group:
-    source = run.plan.nodes[run.plan.edges[edge].source]
-    return next(g for g in source.groups if edge in g.edges)
 
 
 def _fold_history(run: RunState) -> None:
@@ -369,7 +364,9 @@ def _node_failed(run: RunState, event: ev.NodeFailed) -> None:
 def _question_asked(run: RunState, event: ev.QuestionAsked) -> None:
     activation = run.live.get(event.id)
     if activation is not None:
-        activation.to, activation.expires_at, activation.doubt = event.to, event.expires_at, event.doubt
+        activation.asked += 1
+        activation.question, activation.to = event.question, event.to
+        activation.expires_at, activation.doubt = event.expires_at, event.doubt
         set_status(run, activation, "asking")
 
 
@@ -379,7 +376,7 @@ def _doubt_settled(run: RunState, event: ev.DoubtSettled) -> None:
     if activation is not None:
         activation.started = activation.doubt = False
         activation.attempt += 1
-        activation.to = activation.expires_at = None
+        activation.question = activation.to = activation.expires_at = None
         set_status(run, activation, "ready")
 
 
@@ -404,6 +401,9 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> None:
 
 
 def _run_cancelled(run: RunState, event: ev.RunCancelled) -> None:
+    tokens = [token for wave in run.waves.values() for token in wave.tokens]
+    heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens]
+    run.result = run.revisions.merge(heads, run.lost).hold() if heads else None
     for activation in run.live.values():
         set_status(run, activation, "gone")
     run.live.clear()

@@ -29,15 +29,20 @@ class Watcher:
     Attributes:
         join: The vertex.
         stamp: The turn of the loops and the instances around it.
-        blocked_by: One vertex that blocks it now, for explanations; None while nothing does.
+        watched: What it watches: a vertex, or an earlier turn; None while nothing blocks it.
     """
 
-    __slots__ = ("blocked_by", "join", "stamp")
+    __slots__ = ("join", "stamp", "watched")
 
     def __init__(self, join: int, stamp: Stamp):
         self.join = join
         self.stamp = stamp
-        self.blocked_by: int | None = None
+        self.watched: int | Frame | None = None
+
+    @property
+    def blocked_by(self) -> int | None:
+        """One vertex that blocks it now, for explanations; in an earlier turn, wherever its items have gone by now."""
+        return _lowest(self.watched.occupied) if isinstance(self.watched, Frame) else self.watched
 
 
 class Frame:
@@ -145,18 +150,17 @@ class Marking:
             if isinstance(coordinate, int):
                 earliest = frame.earliest(region)
                 if earliest is not None and earliest < coordinate:
-                    earlier = frame.children[region][earliest]
-                    watcher.blocked_by = _lowest(earlier.occupied)
-                    earlier.empty_watch.append(watcher)
+                    watcher.watched = frame.children[region][earliest]
+                    watcher.watched.empty_watch.append(watcher)
                     return True
             inside = frame.children.get(region, {}).get(coordinate)
             if inside is None:  # a wave that has fired, and nothing is left beside it
-                watcher.blocked_by = None
+                watcher.watched = None
                 return False
             frame = inside
         if self._watch_vertex(frame, masks[-1], watcher):
             return True
-        watcher.blocked_by = None
+        watcher.watched = None
         return False
 
     @staticmethod
@@ -164,7 +168,7 @@ class Marking:
         hit = frame.occupied & mask
         if not hit:
             return False
-        vertex = watcher.blocked_by = _lowest(hit)
+        vertex = watcher.watched = _lowest(hit)
         frame.vertex_watch.setdefault(vertex, []).append(watcher)
         return True
 

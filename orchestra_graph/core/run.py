@@ -94,6 +94,8 @@ class Activation:
         since: When it became live.
         started: Of an irreversible node: its start is in the log and its outcome is not.
         error: The last error.
+        asked: How many questions it has asked.
+        question: The id of the one that is open.
         to: Of a question: whom it is for.
         expires_at: Of a question: after this, no answer is taken.
         retry_at: When the next attempt is due.
@@ -111,6 +113,8 @@ class Activation:
     attempt: int = 1
     started: bool = False
     error: ErrorInfo | None = None
+    asked: int = 0
+    question: str | None = None
     to: str | None = None
     expires_at: float | None = None
     retry_at: float | None = None
@@ -132,6 +136,11 @@ class Token:
     discriminator: Discriminator
     revision: Revision
     fans: Fans
+
+    @property
+    def inside(self) -> Fans:
+        """The `each` passes that count it: a token that waits at the first node of a body has opened no instance yet."""
+        return self.fans[:-1] if self.fans and self.fans[-1][0].edge == self.edge else self.fans
 
 
 class Wave(Watcher):

@@ -14,7 +14,7 @@ from typing import Any
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import set_status
 from orchestra_graph.core.revisions import Cell, Conflict, Delta, Folded, Grown, Plain, Revision, View, history
-from orchestra_graph.core.run import Activation, Fan, Fans, Halt, RunState, Token, Wave, activation_id
+from orchestra_graph.core.run import Activation, Fan, Fans, Halt, RunState, Status, Token, Wave, activation_id
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.plan import Plan
 
@@ -31,7 +31,7 @@ _COUNTS = (
     "steps_allowed",
     "seconds_allowed",
 )
-_ACTIVATION = ("status", "attempt", "since", "started", "to", "expires_at", "retry_at", "doubt")
+_ACTIVATION = ("status", "attempt", "since", "started", "asked", "question", "to", "expires_at", "retry_at", "doubt")
 
 
 def freeze(run: RunState) -> str:
@@ -76,7 +76,7 @@ class _Freezer:
     def body(self) -> dict[str, Any]:
         run = self.run
         tokens = [token for wave in run.waves.values() for token in wave.tokens]
-        heads = [holder.revision for holder in [*run.live.values(), *tokens]] + run.lost
+        heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens] + run.lost
         if run.result is not None:
             heads.append(run.result)
         base, since = history(heads) if heads else (None, [])
@@ -254,7 +254,7 @@ class _Thawer:
     def _activation(self, frozen: Sequence[Any]) -> None:
         vertex, stamp, discriminator, revision, fans, error, more = frozen
         values = dict(zip(_ACTIVATION, more, strict=True))
-        status = "ready" if values["status"] == "running" else values["status"]
+        status: Status = "ready" if values["status"] == "running" else values["status"]
         stamp, discriminator = _tuples(stamp), _tuples(discriminator)
         activation = Activation(
             id=activation_id(self.made.name(vertex), stamp, discriminator),
@@ -280,7 +280,7 @@ class _Thawer:
         for edge, discriminator, revision, fans in tokens:
             token = Token(edge, _tuples(discriminator), self.revisions[revision].hold(), self._fans_of(fans))
             wave.tokens.append(token)
-            self._enter(join, wave.stamp, token.fans)
+            self._enter(join, wave.stamp, token.inside)
         self.made.waves[join, wave.stamp] = wave
 
     def _enter(self, vertex: int, stamp: Any, fans: Fans) -> None:

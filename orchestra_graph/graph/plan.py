@@ -55,7 +55,7 @@ class WriteSpec:
     single: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanNode:
     """One vertex of a plan.
 
@@ -122,6 +122,10 @@ class Plan:
     shape: Shape
     fingerprint: str
     warnings: tuple[Problem, ...] = ()
+
+    def group_of(self, edge: int) -> Group:
+        """The group that an edge belongs to."""
+        return next(g for g in self.nodes[self.edges[edge].source].groups if edge in g.edges)
 
     @property
     def by_name(self) -> dict[str, PlanNode]:

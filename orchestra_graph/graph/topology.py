@@ -170,12 +170,12 @@ class Topology:
             if not isinstance(turn, int):
                 raise EngineBug(f"edge {edge} counts the turns of what is no loop")
             kept = (*kept[:-1], turn + 1)
-        kept += (0,) * step.loops_before
-        if step.enters_scope:
-            kept = (*kept, (discriminator, item or 0), *(0,) * step.loops_after)
         for depth, coordinate in enumerate(dropped, step.shared + 1):
             entry = (depth, (), coordinate) if isinstance(coordinate, int) else (depth, *coordinate)
             discriminator = (*discriminator, entry)
+        kept += (0,) * step.loops_before
+        if step.enters_scope:  # with what was left behind: two turns of a loop that send items out of it make different instances
+            kept = (*kept, (discriminator, item or 0), *(0,) * step.loops_after)
         if step.splits:
             discriminator = (*discriminator, (0, (), step.in_edge))
         return kept, discriminator

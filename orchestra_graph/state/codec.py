@@ -127,10 +127,16 @@ class FieldCodec(JsonCodec):
             self.annotation = spec.annotation
         self.spec = spec
         self._validator = _field_validator(schema, spec.name)
+        self.makes_tuple = spec.grows and (get_origin(spec.annotation) or spec.annotation) is tuple
+        self.copy_part = _same if self.copy in (_same, list, tuple, dict, set) else copy.deepcopy
 
     def check(self, value: Any) -> Any:
         """Validate a value of the field, with the field's own validators."""
         return self._validator.validate_python(value)
+
+    def accept_given(self, value: Any) -> Accepted:
+        """Check a value of a state that was validated when it was made: its field validators do not run again."""
+        return self._stored(self.adapter.validate_python(value))
 
     def operand(self, value: Any) -> Accepted:
         """Check what a node returned for the field: for a field with `append`, one element.
@@ -195,6 +201,11 @@ def copier(annotation: Any) -> Callable[[Any], Any]:
     if _immutable(annotation, ()):
         return _same
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        parts = [a for a in args if a is not type(None)]
+        if len(parts) == 1:
+            inner = copier(parts[0])
+            return lambda value: None if value is None else inner(value)
     if origin is Annotated:
         return copier(args[0])
     if origin in (list, set, dict) and all(_immutable(a, ()) for a in args):

@@ -1,0 +1,39 @@
+"""Where runs are kept. `open_store` is the door: what a store needs is imported when one is named."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from orchestra_graph.clock import Clock
+from orchestra_graph.errors import StoreError
+from orchestra_graph.store.base import Store
+
+__all__ = ["open_store"]
+
+
+def open_store(
+    url: str | None = None, *, durability: Literal["normal", "full"] = "normal", clock: Clock | None = None
+) -> Store:
+    """The store that a URL names, for ``async with``.
+
+    Args:
+        url: ``sqlite:///runs.db``; ``memory://`` or None for one that is gone with the object.
+        durability: See `SqliteStore`.
+        clock: Where the time comes from.
+
+    Raises:
+        StoreError: There is no such kind of store.
+    """
+    scheme = "memory" if url is None else url.partition(":")[0].partition("+")[0]
+    if scheme == "memory":
+        from orchestra_graph.store.memory import MemoryStore
+
+        return MemoryStore(clock=clock)
+    assert url is not None
+    if scheme == "sqlite":
+        from orchestra_graph.store.sqlite import SqliteStore
+
+        return SqliteStore(url, durability=durability, clock=clock)
+    if scheme in ("postgresql", "postgres"):
+        raise StoreError(url, "PostgreSQL is not in this release. Use a file:   sqlite:///runs.db")
+    raise StoreError(url, "this is not the URL of a store. There are   sqlite:///runs.db   and   memory://")

@@ -1,10 +1,13 @@
 """The contract of a store: one append-only log for each run, and the few tables around it.
 
-Rule 1. What `append` was awaited for is durable (as the store's setting has it) and in the order in which `append` was called.
+Rule 1. What `append` was awaited for is durable (as the store's setting has it) and in the order in which `append`
+was called.
 Rule 2. A store knows no graph, no schema and no type: bodies are JSON text that it never reads.
-Rule 3. Only the owner of a run appends to its log, and every append names the epoch of that ownership. Everybody may answer a question.
+Rule 3. Only the owner of a run appends to its log, and every append names the epoch of that ownership. Everybody may
+answer a question.
 Rule 4. A snapshot replaces its predecessor. The log is never shortened by it.
-Rule 5. Cancelling whoever awaits a method never leaves a transaction half done, and never cancels an append that was queued.
+Rule 5. Cancelling whoever awaits a method never leaves a transaction half done, and never cancels an append that was
+queued.
 
 `tests/store/contract.py` holds every implementation to this.
 """
@@ -72,6 +75,7 @@ class NewRun:
         body: JSON text of the first log row, which is row 0: the input.
         at: Seconds since the epoch.
         storage: The number of the storage format.
+        kind: The kind of the first log row.
     """
 
     key: str
@@ -82,6 +86,7 @@ class NewRun:
     body: str
     at: float
     storage: int = 1
+    kind: str = "RunStarted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +161,10 @@ class Append:
         epoch: Of the owner that writes.
         rows: Events, in order.
         snapshot: A new snapshot, or None.
-        asked: Questions that are open from now on.
-        closed: Questions that are not open any more, as ``(id, status)``; an answered one stays answered.
+        asked: Questions that are open from now on, those that were closed before, too; an answered one stays answered.
+            Their ``run`` and ``key`` are those of the run, and their ``status`` is ``open``, whatever they say.
+        closed: Questions that are not open any more, as ``(id, status)``; an answered one stays answered. Done after
+            *asked*.
         status: The run's new status, or None where it stays.
         note: With *status*: the new note.
         release: Give the ownership up in the same transaction.
@@ -177,7 +184,10 @@ class Append:
 
 
 class Store(Protocol):
-    """Keeps runs. Used as ``async with store:``; every method raises `StoreClosed` outside of it, and any other `StoreError`."""
+    """Keeps runs.
+
+    Used as ``async with store:``. Every method raises `StoreClosed` outside of it, and any other `StoreError`.
+    """
 
     url: str
 
@@ -193,8 +203,8 @@ class Store(Protocol):
         """Create a run, owned by this store's engine, with its first log row; or find the one that has the key.
 
         Returns:
-            The run, and whether it was created here. Of two that race for a key exactly one creates it. A run that was found is returned
-            as it is: the caller compares graph and input.
+            The run, and whether it was created here. Of two that race for a key exactly one creates it. A run that
+            was found is returned as it is: the caller compares graph and input.
         """
         ...
 
@@ -202,7 +212,9 @@ class Store(Protocol):
         """The run with this key."""
         ...
 
-    async def runs(self, *, status: Sequence[RunStatus] = (), graph: str | None = None, limit: int = 100) -> list[RunRow]:
+    async def runs(
+        self, *, status: Sequence[RunStatus] = (), graph: str | None = None, limit: int = 100
+    ) -> list[RunRow]:
         """Runs, the newest first."""
         ...
 
@@ -217,7 +229,8 @@ class Store(Protocol):
             The epoch to append with. The same one as before when this engine owns the run already.
 
         Raises:
-            RunOwned: A live engine owns it, in this or another process. An owner whose process is dead is replaced at once.
+            RunOwned: A live engine owns it, in this or another process. An owner whose process is dead is replaced at
+                once.
             UnknownRun: There is no such run.
         """
         ...
@@ -225,9 +238,13 @@ class Store(Protocol):
     async def append(self, change: Append) -> None:
         """Make a change durable; many at a time go into one transaction.
 
+        A change that fails does not touch those of other runs. Those of the same run that were queued behind it fail
+        with it, with the same error: the log never has a gap.
+
         Raises:
-            Fenced: The epoch is not the run's: nothing was written.
+            Fenced: The epoch is not the run's, or its ownership was released: nothing was written.
             StoreFull: No room; nothing of this change was written.
+            EngineBug: Its rows do not go on where the log ends, or its snapshot is of rows that are not there.
         """
         ...
 
@@ -243,7 +260,9 @@ class Store(Protocol):
         """The log rows with these numbers, in order; any number of them."""
         ...
 
-    async def questions(self, run: int | None = None, *, status: Sequence[QuestionStatus] = ("open",)) -> list[QuestionRow]:
+    async def questions(
+        self, run: int | None = None, *, status: Sequence[QuestionStatus] = ("open",)
+    ) -> list[QuestionRow]:
         """Questions of one run, or of all, the oldest first; every status where *status* is empty."""
         ...
 
@@ -253,19 +272,20 @@ class Store(Protocol):
         An open question whose time is over at *at* becomes ``expired`` instead.
 
         Returns:
-            The question as it is now. The caller sees from its ``status`` and ``answer`` whether this answer is the one that stands:
-            of two that race exactly one does.
+            The question as it is now. The caller sees from its ``status`` and ``answer`` whether this answer is the
+            one that stands: of two that race exactly one does.
 
         Raises:
             UnknownQuestion: There is no such question.
         """
         ...
 
-    async def changes(self, timeout: float) -> bool:
+    async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109
         """Wait until something may have been written by anybody, in any process, or *timeout* seconds have passed.
 
         Returns:
-            Whether something may have changed since the last call. May be true without need; never misses a change for longer than the
-            store's poll interval.
+            Whether something may have changed since the last call of this asyncio task, or since the store was opened.
+            May be true without need; never misses a change for longer than the store's poll interval. True when the
+            store is closed meanwhile.
         """
         ...

@@ -1,0 +1,300 @@
+"""Two writes to one field that may happen side by side, and the join at which that comes out.
+
+Two writes are concurrent when neither is in the past of the other. Take the last activation from which both follow: a *fork*, which sent
+two tokens. From it two *lineages* lead, one through each write, with no activation in common, to the join where they meet. So look at pairs
+of lineages. A pair is two vertices and how their stamps compare; it is enough to know
+
+* 0: all coordinates they share are equal,
+* +1, -1: in one loop around both, one lineage is a turn ahead, and stands at its head,
+* 2 + depth: they are in two instances of the `each` at that depth.
+
+A pair moves by its *earlier* lineage, the one with the smaller logical key. That is the order of one sequential execution, and every run is
+equal to it (`docs/semantics.md`, T5), so nothing is missed, no join need be asked whether it may fire, and a lineage is never more than one
+turn ahead. Two lineages that stand at one join with equal stamps are in one wave: there they meet, and it is a conflict if both have
+written. What makes this more than what can happen: the choices of the two lineages are taken as independent, and a third lineage
+that overwrites both is not seen.
+
+All fields are looked at together: of every pair are kept the fields that the one, the other or both lineages can have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from orchestra_graph.graph.topology import Topology
+from orchestra_graph.graph.ways import Ways
+
+__all__ = ["Meeting", "Pairs", "TooManyPairs"]
+
+MOST_PAIRS = 400_000
+"""With more, the analysis gives up; a graph of 300 vertices that all fork has about 100,000."""
+
+
+class TooManyPairs(Exception):
+    """The graph is too large for this analysis."""
+
+
+class Meeting(NamedTuple):
+    """Where two lineages that have written one field meet.
+
+    Attributes:
+        fork: The vertex from which both lead.
+        join: Where they meet.
+        one: The vertices of the one, from the fork to the join.
+        other: The vertices of the other.
+        writers: The last vertex of each that writes the field.
+    """
+
+    fork: int
+    join: int
+    one: tuple[int, ...]
+    other: tuple[int, ...]
+    writers: tuple[int, int]
+
+
+class Pair(NamedTuple):
+    """Two lineages: where they stand, and how their stamps compare (see the module)."""
+
+    one: int
+    other: int
+    apart: int
+
+    def turned(self) -> Pair:
+        """The same pair, named the other way round."""
+        return Pair(self.other, self.one, -self.apart if self.apart in (1, -1) else self.apart)
+
+
+class _Edge(NamedTuple):
+    """What an edge does to a stamp.
+
+    Attributes:
+        target: Where it leads.
+        shared: How many coordinates are kept.
+        turns: The depth of the loop whose next turn it begins, or -1.
+        enters: The depth of the `each` that it enters, or -1.
+    """
+
+    target: int
+    shared: int
+    turns: int
+    enters: int
+
+
+class Pairs:
+    """The pairs of lineages of a graph.
+
+    Args:
+        topology: The graph.
+        ways: What each vertex may follow.
+    """
+
+    def __init__(self, topology: Topology, ways: Sequence[Ways]):
+        self.topology, self.ways = topology, ways
+        by_key = sorted(range(topology.size), key=lambda v: topology.key(v, (0,) * len(topology.chain[v]), ()))
+        self._place = {v: i for i, v in enumerate(by_key)}
+        possible = [w.possible() for w in ways]
+        self._out = [[e for e in out if e in possible[v]] for v, out in enumerate(topology.out)]
+        self._edges = [self._read(e) for e in range(len(topology.edges))]
+
+    def _read(self, edge: int) -> _Edge:
+        topology = self.topology
+        source, target = topology.edges[edge]
+        shared, chain = topology.innermost(source, target), topology.chain[target]
+        again = shared and len(chain) == shared and topology.regions[chain[-1]].head == target
+        scopes = [d for d in range(shared, len(chain)) if not topology.is_loop(target, d)]
+        return _Edge(target, shared, shared - 1 if again else -1, scopes[0] if scopes else -1)
+
+    # -- how a pair moves ---------------------------------------------------------------------------
+
+    def _move(self, pair: Pair, edge: int) -> Pair:
+        """Let the first lineage go over *edge*."""
+        target, shared, turns, enters = self._edges[edge]
+        other, apart = pair.other, pair.apart
+        together = self.topology.innermost(target, other)
+        if apart == 1:
+            depth = len(self.topology.chain[other]) - 1  # the other stands at the head of the loop in which it is ahead
+        else:
+            depth = apart - 2 if apart > 1 else len(self.topology.chain[pair.one])
+        if 0 <= turns < depth:
+            return Pair(target, other, -1 if turns < together else 0)
+        if turns == depth and apart == 1:
+            return Pair(target, other, 0)
+        if apart and shared > depth:
+            return Pair(target, other, apart)
+        return Pair(target, other, 2 + enters if 0 <= enters < together else 0)
+
+    def _is_earlier(self, pair: Pair) -> bool:
+        """Whether the first lineage is the one to move."""
+        if pair.apart:
+            return pair.apart > 0
+        return self._place[pair.one] <= self._place[pair.other]
+
+    def _starts(self) -> Iterator[tuple[int, Pair]]:
+        """Every fork, and the pairs that begin there."""
+        for fork, ways in enumerate(self.ways):
+            for first, second in dict.fromkeys(ways.together()):
+                half = self._move(Pair(fork, fork, 0), first)
+                yield fork, self._move(half.turned(), second).turned()
+
+    def _follow(self, pair: Pair) -> Iterator[Pair]:
+        """Every next pair; the lineage that moved is named first."""
+        for edge in self._out[pair.one]:
+            yield self._move(pair, edge)
+
+    def _meets(self, pair: Pair) -> bool:
+        """Whether both lineages are in one wave."""
+        return pair.one == pair.other and not pair.apart and self.topology.rule[pair.one].kind != "each_one"
+
+    def _merges(self, join: int) -> bool:
+        """Whether a wave of *join* can take two tokens into one activation that did not come at the same moment."""
+        rule = self.topology.rule[join]
+        return rule.kind != "first" or rule.count > 1
+
+    def _parts(self, join: int) -> bool:
+        """Whether two tokens of one wave of *join* may go on in two activations."""
+        return self.topology.rule[join].kind in ("zipped", "batches")
+
+    # -- all fields ---------------------------------------------------------------------------------
+
+    def conflicts(self, writes: Sequence[int], overwrites: Sequence[int]) -> dict[int, int]:
+        """The fields that two lineages have written where they meet.
+
+        Args:
+            writes: By vertex, the fields (as bits) that it may write.
+            overwrites: By vertex, the fields that it writes in any case, without having read them: a join that does mends a conflict.
+
+        Returns:
+            By join, the fields.
+
+        Raises:
+            TooManyPairs: There are more than can be looked at.
+        """
+        ahead = self._written_ahead(writes)
+        known: dict[Pair, tuple[int, int, int]] = {}
+        found: dict[int, int] = {}
+        todo: list[Pair] = []
+
+        def reach(pair: Pair, one: int, other: int, both: int) -> None:
+            if self._meets(pair):
+                bad = both & ~overwrites[pair.one] if self._merges(pair.one) else 0
+                if bad:
+                    found[pair.one] = found.get(pair.one, 0) | bad
+                if not self._parts(pair.one):
+                    return
+            if not both and not (one | ahead[pair.one]) & (other | ahead[pair.other]):
+                return
+            if not self._is_earlier(pair):
+                pair, one, other = pair.turned(), other, one
+            before = known.get(pair, (0, 0, 0))
+            now = before[0] | one, before[1] | other, before[2] | both
+            if now != before or pair not in known:
+                known[pair] = now
+                todo.append(pair)
+                if len(known) > MOST_PAIRS:
+                    raise TooManyPairs
+
+        for _, pair in self._starts():
+            reach(pair, 0, 0, 0)
+        while todo:
+            pair = todo.pop()
+            one, other, both = known[pair]
+            own = writes[pair.one]
+            for after in self._follow(pair):
+                reach(after, one | own, other, both | other & own)
+        return found
+
+    def _written_ahead(self, writes: Sequence[int]) -> list[int]:
+        """By vertex, what it or any vertex after it may write."""
+        ahead = list(writes)
+        changed = True
+        while changed:
+            changed = False
+            for vertex in reversed(self.topology.order):
+                found = ahead[vertex]
+                for target in self.topology.targets(vertex):
+                    found |= ahead[target]
+                if found != ahead[vertex]:
+                    ahead[vertex], changed = found, True
+        return ahead
+
+    def places(self, interesting: Callable[[int], bool]) -> Iterator[Pair]:
+        """Every pair of lineages that stands at two *interesting* vertices at one time of the sequential order."""
+        known: set[Pair] = set()
+        todo = [pair for _, pair in self._starts()]
+        while todo:
+            pair = todo.pop()
+            if self._meets(pair) and not self._parts(pair.one):
+                continue
+            pair = pair if self._is_earlier(pair) else pair.turned()
+            if pair in known:
+                continue
+            known.add(pair)
+            if interesting(pair.one) and interesting(pair.other):
+                yield pair
+            if len(known) > MOST_PAIRS:
+                raise TooManyPairs
+            todo += self._follow(pair)
+
+    # -- one field, with the way there ---------------------------------------------------------------
+
+    def meeting(self, join: int, writes: Sequence[bool]) -> Meeting | None:
+        """A shortest pair of lineages that meet at *join* after both have written.
+
+        Args:
+            join: Where they meet.
+            writes: By vertex, whether it may write the field.
+        """
+        came: dict[_State, _Step] = {}
+        todo: list[_State] = []
+
+        def reach(state: _State, step: _Step) -> None:
+            if state not in came:
+                came[state] = step
+                todo.append(state)
+
+        for fork, pair in self._starts():
+            reach((pair, False, False), _Step(None, fork, True))
+        for state in todo:
+            pair, one, other = state
+            if self._meets(pair):
+                if pair.one == join and one and other:
+                    return self._trace(state, came, writes)
+                if not self._parts(pair.one):
+                    continue
+            first = self._is_earlier(pair)
+            for after in self._follow(pair if first else pair.turned()):
+                wrote = writes[pair.one if first else pair.other]
+                flags = (one or wrote, other) if first else (one, other or wrote)
+                reach((after if first else after.turned(), *flags), _Step(state, came[state].fork, first))
+        return None
+
+    def _trace(self, state: _State, came: Mapping[_State, _Step], writes: Sequence[bool]) -> Meeting:
+        """Both lineages of a pair, from their fork."""
+        steps, fork = [], came[state].fork
+        here: _State | None = state
+        while here is not None:
+            step = came[here]
+            steps.append((here[0], step))
+            here = step.before
+        start, _ = steps.pop()
+        one, other = [fork, start.one], [fork, start.other]
+        for pair, step in reversed(steps):
+            if step.first:
+                one.append(pair.one)
+            else:
+                other.append(pair.other)
+        writers = [next(v for v in reversed(path[1:-1]) if writes[v]) for path in (one, other)]
+        return Meeting(fork, one[-1], tuple(one), tuple(other), (writers[0], writers[1]))
+
+
+_State = tuple[Pair, bool, bool]
+"""A pair, and whether the one and the other lineage have written."""
+
+
+class _Step(NamedTuple):
+    """How a pair came about: from which, behind which fork, and whether the first lineage moved."""
+
+    before: _State | None
+    fork: int
+    first: bool

@@ -1,0 +1,371 @@
+"""Which facts surely hold where: definite assignment over a graph of tokens.
+
+A *fact* says something about the value that is visible of a field ("order is written", "order is not None"), and is one bit of an integer.
+What holds at the start is given; a node's writes make facts true or may break them; following an edge can make some sure. Asked is, for
+every vertex, which facts hold for **every** activation of it in **every** run. (In the words of compilers: reaching definitions, asked the
+other way round.)
+
+On one path this is simple. The joins are what needs thought, because a merge keeps the causally newest write:
+
+* What all in-edges bring holds after the join.
+* What only some bring holds, too, if (1) no in-edge can bring a *written* value that breaks it, for it might be the newer one; the value
+  of the start is older than any write and never wins; and (2) the wave surely has a token that brings it. An `all_of` has one of every
+  edge. A default join waits for what can still come in this turn, so (2) is the question whether some wave could come about of tokens none
+  of which brings the fact. `_Wave` answers it, by looking for a walk back from the join along edges that lack the fact, such that all
+  that leaves the walk sideways lacks the fact as well, or never gets to this wave.
+* In turn 0 the head of a loop meets only what enters, later only what comes back: both are asked, and both must hold.
+
+Found is the greatest solution: all facts are believed until something speaks against them. `tests/graph/test_flow.py` runs random graphs
+and looks that no fact fails in a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestra_graph.graph.digraph import reachable
+from orchestra_graph.graph.topology import Topology
+from orchestra_graph.graph.ways import Ways, may_follow, may_follow_with
+
+__all__ = ["Facts", "Flow", "Waves"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What happens to facts, as bitsets.
+
+    Attributes:
+        count: How many facts there are.
+        initial: What holds at the start.
+        makes: By vertex, what its writes make true.
+        breaks: By vertex, what its writes may make false.
+        sure: By edge, what holds whenever it is followed.
+    """
+
+    count: int
+    initial: int = 0
+    makes: Sequence[int]
+    breaks: Sequence[int]
+    sure: Mapping[int, int] = field(default_factory=dict)
+
+
+class Waves:
+    """The waves of every join of a graph, as far as no facts are needed to know them; shared by all flows over the graph.
+
+    Args:
+        topology: The graph.
+        ways: What each vertex may follow.
+    """
+
+    def __init__(self, topology: Topology, ways: Sequence[Ways]):
+        self.topology = topology
+        self.ways = ways
+        self.never = {e for v, out in enumerate(topology.out) for e in set(out) - ways[v].possible()}
+        self.loses = _losing(topology)
+        self.successors = [topology.targets(v) for v in range(topology.size)]
+        self.rank = {v: i for i, v in enumerate(topology.order)}
+        self.arrivals = [self._arrivals(v) for v in range(topology.size)]
+        self._known: dict[tuple[int, ...], _Wave] = {}
+
+    def _arrivals(self, vertex: int) -> list[tuple[int, ...]]:
+        """The in-edges that can meet in one wave."""
+        edges = tuple(e for e in self.topology.into[vertex] if e not in self.never)
+        members = self._own_loop(vertex)
+        if members is None:
+            return [edges] if edges else []
+        back = tuple(e for e in edges if self.topology.edges[e][0] in members)
+        entries = tuple(e for e in edges if e not in back)
+        return [group for group in (entries, back) if group]
+
+    def _own_loop(self, vertex: int) -> frozenset[int] | None:
+        """The members of the loop whose head *vertex* is."""
+        chain = self.topology.chain[vertex]
+        own = self.topology.regions[chain[-1]] if chain else None
+        return own.members if own is not None and own.head == vertex else None
+
+    def wave(self, join: int, edges: tuple[int, ...]) -> _Wave:
+        """The waves of *join* that these in-edges make."""
+        if edges not in self._known:
+            self._known[edges] = _Wave(self, join, edges, self._own_loop(join))
+        return self._known[edges]
+
+
+def _losing(topology: Topology) -> set[int]:
+    """The vertices at which a token may be lost: absorbed, left without a partner, or withdrawn."""
+    lost = {v for v, rule in enumerate(topology.rule) if rule.races or rule.kind == "zipped"}
+    before: list[list[int]] = [[topology.edges[e][0] for e in into] for into in topology.into]
+    cancelling = [v for v, rule in enumerate(topology.rule) if rule.races and rule.cancel_rest]
+    return lost | (reachable(cancelling, before) - set(cancelling))
+
+
+class _Wave:
+    """The waves of one join in one fixed turn of every loop around it.
+
+    Attributes:
+        join: The vertex.
+        edges: Its in-edges that meet.
+        inside: The vertices from which a token gets to the join in the same turn; later ones first.
+        away: Those of them whose token can stay out of the wave, whatever facts it has.
+    """
+
+    def __init__(self, waves: Waves, join: int, edges: tuple[int, ...], own: frozenset[int] | None):
+        self.topology, self.ways = waves.topology, waves.ways
+        self.join, self.edges = join, edges
+        self._in = frozenset(edges)
+        again = own is not None and self.topology.edges[edges[0]][0] in own
+        self._within = own if own is not None and again else None
+        chain = self.topology.chain[join]
+        self._fix(chain if own is None or again else chain[:-1])
+        self._find_inside(waves)
+        self._find_away(waves)
+
+    def _fix(self, regions: Sequence[int]) -> None:
+        """Keep to one turn of these loops, and to one instance of these eaches: where walks begin, and which edges lead out."""
+        topology = self.topology
+        self.begins = {0}
+        self._leaving: set[int] = set()
+        for region in (topology.regions[r] for r in regions):
+            if region.head is not None:
+                self.begins.add(region.head)
+                self._leaving |= {e for e in topology.into[region.head] if topology.edges[e][0] in region.members}
+        for scope in topology.scopes:
+            if self.join in scope.members:
+                self.begins.add(topology.edges[scope.edge][1])
+                self._leaving.add(scope.edge)
+
+    def _before(self, vertex: int) -> Sequence[int]:
+        """The in-edges of a vertex inside the wave."""
+        if vertex == self.join:
+            return self.edges
+        within, edges = self._within, self.topology.edges
+        return [
+            e
+            for e in self.topology.into[vertex]
+            if e not in self._leaving and (within is None or edges[e][0] in within)
+        ]
+
+    def _find_inside(self, waves: Waves) -> None:
+        found, todo, asked = set[int](), [self.join], {self.join}
+        while todo:
+            for edge in self._before(todo.pop()):
+                source = self.topology.edges[edge][0]
+                found.add(source)
+                if source not in asked:
+                    asked.add(source)
+                    todo.append(source)
+        self.inside = sorted(found, key=waves.rank.__getitem__, reverse=True)
+        self._found = found
+
+    def arrives(self, edge: int) -> bool:
+        """Whether a token on *edge* is in the wave."""
+        return edge in self._in
+
+    def leaves(self, edge: int) -> bool:
+        """Whether a token on *edge* can no longer get into the wave."""
+        target = self.topology.edges[edge][1]
+        if target == self.join:
+            return edge not in self._in
+        return edge in self._leaving or target not in self._found
+
+    def _find_away(self, waves: Waves) -> None:
+        away = {v for v in self.inside if v in waves.loses and v != self.join}
+
+        def out(edge: int) -> int:
+            return int(not self.arrives(edge) and (self.leaves(edge) or self.topology.edges[edge][1] in away))
+
+        grows = True
+        while grows:
+            grows = False
+            for vertex in self.inside:
+                if vertex != self.join and vertex not in away and may_follow(self.ways[vertex], out, 1):
+                    away.add(vertex)
+                    grows = True
+        self.away = away
+
+    def lacking(self, asked: int, over: Sequence[int], begin: int) -> int:
+        """Which of the facts *asked* no token of some wave brings.
+
+        Args:
+            asked: Facts.
+            over: What surely holds on every edge.
+            begin: Where all walks begin, beside the turns.
+        """
+        edges, ways = self.topology.edges, self.ways
+        without = dict.fromkeys(self.inside, 0)
+        without.update(dict.fromkeys(self.away, asked))
+
+        def lacks(edge: int) -> int:
+            """Facts that a token on this edge need not bring to the wave."""
+            if self.arrives(edge):
+                return asked & ~over[edge]
+            if self.leaves(edge):
+                return asked
+            target = edges[edge][1]
+            return without[target] & ~over[edge] if target not in self.away else asked
+
+        grows = True
+        while grows:
+            grows = False
+            for vertex in self.inside:
+                found = without[vertex] | may_follow(ways[vertex], lacks, asked)
+                if found != without[vertex]:
+                    without[vertex], grows = found, True
+        return self._walk(asked, over, lacks, {*self.begins, begin})
+
+    def _walk(self, asked: int, over: Sequence[int], lacks: Callable[[int], int], begins: set[int]) -> int:
+        """Go back from the join along edges that lack facts; the facts that are lacked all the way from a beginning."""
+        edges = self.topology.edges
+        reached, todo, hit = dict.fromkeys(self.inside, 0), [(self.join, asked)], 0
+        while todo:
+            vertex, have = todo.pop()
+            for edge in self._before(vertex):
+                source = edges[edge][0]
+                missing = have & ~over[edge]
+                if missing:
+                    missing &= may_follow_with(self.ways[source], edge, lacks, asked)
+                if missing & ~reached[source]:
+                    reached[source] |= missing
+                    if source in begins:
+                        hit |= missing
+                    else:
+                        todo.append((source, reached[source]))
+            hit |= self._entered(vertex, have, over)
+        return hit
+
+    def _entered(self, vertex: int, have: int, over: Sequence[int]) -> int:
+        """A loop with several entries: a walk of a later turn may begin where the loop is entered beside its head."""
+        if self._within is None or vertex == self.join:
+            return 0
+        hit = 0
+        for edge in self.topology.into[vertex]:
+            if self.topology.edges[edge][0] not in self._within and edge not in self._leaving:
+                hit |= have & ~over[edge]
+        return hit
+
+
+class Flow:
+    """The facts that hold before and after every vertex, and on every edge.
+
+    Args:
+        waves: The graph.
+        facts: What happens to them.
+        start: Where the facts are followed from: the start of the graph, or one vertex. Then only what happens after an activation of
+            that vertex, in its causal future, counts, and `before[start]` says what holds when it comes round to it again.
+    """
+
+    def __init__(self, waves: Waves, facts: Facts, start: int = 0):
+        self.waves, self.topology, self.facts, self.start = waves, waves.topology, facts, start
+        size = self.topology.size
+        self.everything = (1 << facts.count) - 1
+        self.before = [self.everything] * size
+        self.before[0] = facts.initial if start == 0 else self.everything
+        self._clean = [self.everything] * size
+        self._over = [self.everything] * len(self.topology.edges)
+        self._unbroken = list(self._over)
+        self._solve()
+
+    def after(self, vertex: int) -> int:
+        """What holds when *vertex* is done."""
+        if vertex == self.start:
+            return self.facts.initial
+        return self.before[vertex] & ~self.facts.breaks[vertex] | self.facts.makes[vertex]
+
+    def over(self, edge: int) -> int:
+        """What holds on *edge*."""
+        return self._over[edge]
+
+    def _solve(self) -> None:
+        order = [v for v in self.topology.order if v != 0]
+        for vertex in reachable([self.start], self.waves.successors):
+            self._leave(vertex)
+        changed = True
+        while changed:
+            changed = False
+            for vertex in order:
+                changed |= self._visit(vertex)
+
+    def _visit(self, vertex: int) -> bool:
+        before, clean = self.everything, self.everything
+        for edges in self.waves.arrivals[vertex]:
+            value, unbroken = self._meet(vertex, edges)
+            before &= value
+            clean &= unbroken
+        before &= self.before[vertex]
+        if before == self.before[vertex] and clean == self._clean[vertex]:
+            return False
+        self.before[vertex], self._clean[vertex] = before, clean
+        return self._leave(vertex) if vertex != self.start else False
+
+    def _leave(self, vertex: int) -> bool:
+        """Put on the out-edges of *vertex* what holds there."""
+        facts = self.facts
+        after = self.after(vertex)
+        unbroken = self._clean[vertex] & ~facts.breaks[vertex] | facts.makes[vertex]
+        if vertex == self.start:
+            unbroken = self.everything
+        changed = False
+        for edge in self.topology.out[vertex]:
+            if edge in self.waves.never:
+                continue
+            sure = facts.sure.get(edge, 0)
+            now = after | sure, unbroken | sure
+            if now != (self._over[edge], self._unbroken[edge]):
+                self._over[edge], self._unbroken[edge] = now
+                changed = True
+        return changed
+
+    def _meet(self, vertex: int, edges: tuple[int, ...]) -> tuple[int, int]:
+        """What a wave of these in-edges has, and what no write visible in it breaks."""
+        every, some, clean = self.everything, 0, self.everything
+        for edge in edges:
+            every &= self._over[edge]
+            some |= self._over[edge]
+            clean &= self._unbroken[edge]
+        asked = some & ~every & clean
+        if asked and len(edges) > 1:
+            every |= asked & ~self._missed(vertex, edges, asked)
+        return every, clean
+
+    def _missed(self, vertex: int, edges: tuple[int, ...], asked: int) -> int:
+        """Facts that only some in-edges bring, and that a wave may be without."""
+        kind = self.topology.rule[vertex].kind
+        if kind == "all_of" and self.start == 0:
+            return 0
+        if kind in ("gather", "all_of"):  # counted from one vertex, a branch of an `all_of` may bring a token from before it
+            return self.waves.wave(vertex, edges).lacking(asked, self._over, self.start)
+        return asked
+
+    def walk(self, vertex: int, fact: int, *, after: bool = False) -> tuple[int, ...]:
+        """A shortest walk to *vertex* on which a fact, given by its number, does not hold: from what speaks against it.
+
+        Args:
+            vertex: Where the fact does not hold.
+            fact: Its number.
+            after: It does not hold when the vertex is done; left out: before it.
+
+        Returns:
+            The vertices of the walk; the first is the start, or a node whose write may break the fact.
+        """
+        bit, edges = 1 << fact, self.topology.edges
+        if after and self.facts.breaks[vertex] & bit:
+            return (vertex,)
+        towards: dict[int, int | None] = {vertex: None}
+        todo = [vertex]
+        for here in todo:
+            for edge in (e for group in self.waves.arrivals[here] for e in group):
+                source = edges[edge][0]
+                if self._over[edge] & bit:
+                    continue
+                if source == self.start or self.facts.breaks[source] & bit:
+                    return (source, *_follow(here, towards))
+                if source not in towards:
+                    towards[source] = here
+                    todo.append(source)
+        return (vertex,)
+
+
+def _follow(vertex: int | None, towards: Mapping[int, int | None]) -> Iterator[int]:
+    while vertex is not None:
+        yield vertex
+        vertex = towards[vertex]

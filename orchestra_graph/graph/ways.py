@@ -1,0 +1,169 @@
+"""What a vertex may follow when it is done: the part of a plan that the checks over all runs need, apart from its topology.
+
+The groups of a vertex (its edges, its switches, its eaches) are independent of each other. Of each group some edges are taken together:
+every edge whose condition holds, the targets of one case, the body of an `each`. Nothing is known here of the values that decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from orchestra_graph.graph.edges import Edge, Group
+from orchestra_graph.graph.plan import Plan
+
+__all__ = ["Choices", "Ways", "may_follow", "may_follow_with", "ways_of"]
+
+Alternative = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The alternatives of one group; an empty one takes nothing.
+
+    Attributes:
+        least: For every edge the smallest sets of edges taken with it. What is taken at a time is one of them, and perhaps more.
+        most: The largest sets taken together.
+    """
+
+    least: tuple[Alternative, ...]
+    most: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The groups of one vertex.
+
+    Attributes:
+        groups: Each is followed, independent of the others.
+        drop: The edge to the end that is taken when no group takes any.
+        many: The edges into the body of an `each`: taken several times at once.
+    """
+
+    groups: tuple[Choices, ...] = ()
+    drop: int | None = None
+    many: tuple[int, ...] = ()
+
+    def together(self) -> Iterator[tuple[int, int]]:
+        """Pairs of edges that may be followed at the same time; an edge with itself where it is taken several times."""
+        for group in self.groups:
+            for alternative in group.most:
+                yield from combinations(alternative, 2)
+        for one, other in combinations(self.groups, 2):
+            for first in sorted({e for a in one.most for e in a}):
+                for second in sorted({e for a in other.most for e in a}):
+                    yield first, second
+        for edge in self.many:
+            yield edge, edge
+
+    def possible(self) -> set[int]:
+        """The edges that are ever followed."""
+        taken = {e for group in self.groups for a in group.most for e in a}
+        return taken if self.drop is None else taken | {self.drop}
+
+
+def may_follow(ways: Ways, value: Callable[[int], int], everything: int) -> int:
+    """The bits for which some choice follows only edges whose *value* has them.
+
+    Args:
+        ways: Of the vertex.
+        value: Of an edge: a bitset.
+        everything: All bits.
+    """
+    total, taken = everything, 0
+    for group in ways.groups:
+        some, none = _within(group, value, everything)
+        total &= some | none
+        taken |= some
+    if taken & total == total:
+        return total
+    return total & (taken | (0 if ways.drop is None else value(ways.drop)))
+
+
+def may_follow_with(ways: Ways, edge: int, value: Callable[[int], int], everything: int) -> int:
+    """The bits for which some choice follows *edge*, and beside it only edges whose *value* has them."""
+    total = everything
+    for group in ways.groups:
+        if edge == ways.drop:
+            total &= everything if () in group.least else 0
+        elif any(edge in alternative for alternative in group.least):
+            with_it = 0
+            for alternative in group.least:
+                if edge in alternative:
+                    with_it |= _every((e for e in alternative if e != edge), value, everything)
+            total &= with_it
+        else:
+            some, none = _within(group, value, everything)
+            total &= some | none
+    return total if edge in ways.possible() else 0
+
+
+def _within(group: Choices, value: Callable[[int], int], everything: int) -> tuple[int, int]:
+    """Whether a group can keep to good edges: by taking some, by taking none."""
+    some = none = 0
+    for alternative in group.least:
+        if alternative:
+            some |= _every(alternative, value, everything)
+        else:
+            none = everything
+    return some, none
+
+
+def _every(edges: Iterator[int] | Alternative, value: Callable[[int], int], everything: int) -> int:
+    for edge in edges:
+        everything &= value(edge)
+    return everything
+
+
+def ways_of(plan: Plan, *, filled: Callable[[int, Group], bool]) -> tuple[Ways, ...]:
+    """The ways of every vertex of a plan.
+
+    Args:
+        plan: The plan.
+        filled: Whether the items of an `each` of a vertex are never empty.
+    """
+    found = []
+    for node in plan.nodes:
+        groups, drop, many = [], None, []
+        for group in node.groups:
+            if group.kind == "drop":
+                (drop,) = group.edges
+                continue
+            if group.kind == "each":
+                many += [e for e in group.edges if plan.edges[e].kind == "each"]
+            groups.append(_choices(group, plan.edges, group.kind == "each" and filled(node.index, group)))
+        found.append(Ways(tuple(groups), drop, tuple(many)))
+    return tuple(found)
+
+
+def _choices(group: Group, edges: Sequence[Edge], filled: bool) -> Choices:
+    if group.kind == "switch":
+        cases = _cases(group, edges)
+        return Choices(cases, cases)
+    if group.kind == "each":
+        work = tuple((e,) for e in group.edges if edges[e].kind == "each")
+        empty = tuple((e,) for e in group.edges if edges[e].kind == "empty")
+        alternatives = work if filled else work + (empty or ((),))
+        return Choices(alternatives, alternatives)
+    always = tuple(e for e in group.edges if edges[e].kind == "always")
+    when = tuple(e for e in group.edges if edges[e].kind == "when")
+    otherwise = tuple(e for e in group.edges if edges[e].kind == "otherwise")
+    least = tuple((*always, e) for e in when) + ((*always, *otherwise),)
+    most = ((*always, *when), (*always, *otherwise))
+    return Choices(least, most)
+
+
+def _cases(group: Group, edges: Sequence[Edge]) -> tuple[Alternative, ...]:
+    """The edges that one value takes: a value may lead to several nodes, and several values to one."""
+    taken: list[Alternative] = []
+    for edge in group.edges:
+        for value in edges[edge].values:
+            taken.append(tuple(e for e in group.edges if any(_same(value, v) for v in edges[e].values)))
+    default = tuple(e for e in group.edges if edges[e].kind == "default")
+    return tuple(dict.fromkeys([*taken, default] if default else taken))
+
+
+def _same(one: object, other: object) -> bool:
+    """Equal, but True is not 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)

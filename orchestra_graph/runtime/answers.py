@@ -1,0 +1,157 @@
+"""Questions and answers: what is asked, what an answer must look like, and what an accepted one makes of its activation."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from orchestra_graph.clock import as_text
+from orchestra_graph.core.run import Activation
+from orchestra_graph.errors import BadWrite, NotStorable, WrongAnswer
+from orchestra_graph.graph.plan import Plan, PlanNode
+from orchestra_graph.graph.question import Question
+from orchestra_graph.runtime.journal import text
+from orchestra_graph.runtime.outcomes import example_answer
+from orchestra_graph.state.codec import JsonCodec, first_line
+from orchestra_graph.store.base import QuestionRow
+
+__all__ = ["accept_answer", "answer_codec", "check_by_schema", "doubt_row", "node_of", "question_row", "settled"]
+
+_NAME = re.compile(r"[^@#~!]+")
+
+
+def node_of(plan: Plan, question: str) -> PlanNode:
+    """The node that asks a question, by the question's id."""
+    found = _NAME.match(question)
+    node = plan.by_name.get(found.group() if found else "")
+    if node is None:
+        raise KeyError(question)
+    return node
+
+
+@lru_cache(maxsize=512)
+def answer_codec(node: PlanNode) -> JsonCodec:
+    """What an answer to the question of *node* must be."""
+    return JsonCodec(node.name, node.answer if node.kind == "ask" else _doubt_model(node))
+
+
+def _doubt_model(node: PlanNode) -> type[BaseModel]:
+    """The answer to "did this irreversible node happen?": yes or no, and with a yes what it would have returned."""
+    fields: dict[str, Any] = {"happened": bool}
+    for name, annotation in node.writes.fields.items():
+        fields[name] = (annotation | None if isinstance(annotation, type) else annotation, None)
+    return create_model(f"{node.name}_outcome", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def question_row(
+    plan: Plan, run: int, key: str, activation: Activation, asked: Question[Any], at: float
+) -> QuestionRow:
+    """What the store keeps of a question."""
+    codec = answer_codec(plan.nodes[activation.vertex])
+    expires = None if asked.expires_in is None else at + asked.expires_in.total_seconds()
+    return QuestionRow(
+        run=run,
+        key=key,
+        id=_question_id(activation),
+        prompt=asked.prompt,
+        to=asked.to,
+        details=text(dict(asked.details)),
+        schema=json.dumps(codec.adapter.json_schema()),
+        status="open",
+        asked_at=at,
+        expires_at=expires,
+    )
+
+
+def doubt_row(plan: Plan, run: int, key: str, activation: Activation, at: float) -> QuestionRow:
+    """The question whether an irreversible node happened whose process died before its outcome was stored."""
+    node = plan.nodes[activation.vertex]
+    prompt = (
+        f"'{activation.id}' was started, and its process ended before the outcome was stored. "
+        f"It is irreversible, so it is not repeated by itself. Did it happen?"
+    )
+    question: Question[Any] = Question(prompt, details={"idempotency_key": f"{key}/{activation.id}", "node": node.name})
+    return question_row(plan, run, key, activation, question, at)
+
+
+def _question_id(activation: Activation) -> str:
+    """The activation's id; asked again after a retry, it is another question."""
+    return activation.id if not activation.asked else f"{activation.id}!{activation.asked + 1}"
+
+
+def accept_answer(plan: Plan, question: str, value: Any, *, parsed_json: bool) -> str:
+    """Check an answer, and give its JSON.
+
+    Args:
+        plan: The graph.
+        question: The question's id.
+        value: The answer: a value of the type asked for, or plain data that makes one.
+        parsed_json: *value* came from JSON (a decimal may be a string, say).
+
+    Raises:
+        WrongAnswer: It does not fit.
+    """
+    node = node_of(plan, question)
+    codec = answer_codec(node)
+    try:
+        accepted = codec.accept(codec.load(value) if parsed_json else value)
+        if node.kind == "ask":
+            plan.codec.fields[next(iter(node.writes.fields))].operand(accepted.value)
+    except ValidationError as error:
+        example = example_answer(codec.adapter.json_schema())
+        raise WrongAnswer(question, first_line(error), example) from None
+    except NotStorable as error:
+        raise WrongAnswer(question, str(error)) from None
+    return accepted.json
+
+
+def check_by_schema(row: QuestionRow, value: Any) -> str:
+    """Check an answer where the code is not at hand, by the schema stored with the question.
+
+    Raises:
+        WrongAnswer: It does not fit.
+    """
+    import jsonschema
+
+    schema = json.loads(row.schema)
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    error = next(iter(validator.iter_errors(value)), None)
+    if error is not None:
+        place = ".".join(str(p) for p in error.absolute_path)
+        raise WrongAnswer(row.id, f"{place + ': ' if place else ''}{error.message}", example_answer(schema))
+    return json.dumps(value)
+
+
+def settled(plan: Plan, activation: Activation, answer: str) -> tuple[bool, Any]:
+    """What an accepted answer means.
+
+    Returns:
+        Whether the activation is done by it, and the value it returns. It is not where a person said that an irreversible node did not
+        happen: it then runs again.
+
+    Raises:
+        BadWrite: It does not fit the type (it was given where the code was not at hand).
+    """
+    node = plan.nodes[activation.vertex]
+    try:
+        value = answer_codec(node).load(json.loads(answer))
+    except (ValidationError, ValueError) as error:
+        shown = first_line(error) if isinstance(error, ValidationError) else str(error)
+        raise BadWrite(activation.id, "", f"the answer {answer} does not fit: {shown}") from None
+    if node.kind == "ask":
+        return True, value
+    if not value.happened:
+        return False, None
+    given = {name: getattr(value, name) for name in node.writes.fields}
+    if node.writes.single:
+        return True, next(iter(given.values()))
+    return True, given if given else None
+
+
+def expired_text(row: QuestionRow) -> str:
+    """When a question expired."""
+    return as_text(row.expires_at or 0.0)

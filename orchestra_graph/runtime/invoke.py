@@ -1,0 +1,250 @@
+"""One activation, from what it reads to what it writes: arguments copied out, the function called, its value checked and made storable.
+
+Rule 1. What a node gets, and what it gave, is never an object that the engine keeps.
+Rule 2. A value that does not fit its field is an error of the node that wrote it, and nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestra_graph.core.events import Taken
+from orchestra_graph.core.revisions import UNSET, Cell, Conflict, Grown, View
+from orchestra_graph.core.run import Activation
+from orchestra_graph.errors import BadWrite, NodeTimeout, NotStorable, NotWritten, nearest
+from orchestra_graph.graph.plan import Param, Plan, PlanNode
+from orchestra_graph.runtime.context import Context
+from orchestra_graph.runtime.journal import items_codec
+from orchestra_graph.runtime.resources import Resources
+from orchestra_graph.runtime.routes import read_choice, route
+from orchestra_graph.runtime.threads import Threads
+from orchestra_graph.state.codec import first_line
+from orchestra_graph.state.patch import patch_fields
+from orchestra_graph.state.schema import State
+
+__all__ = ["Invoker", "Result", "state_of", "value_of"]
+
+_LOG = logging.getLogger("orchestra_graph.node")
+
+
+@dataclass(slots=True)
+class Result:
+    """What a node gave, ready to be stored.
+
+    Attributes:
+        writes: Field to value.
+        fragments: Field to JSON.
+        taken: The edges taken.
+        made: Items that functions made, by edge.
+        item_fragments: The same as JSON.
+    """
+
+    writes: dict[str, Any] = field(default_factory=dict)
+    fragments: dict[str, str] = field(default_factory=dict)
+    taken: Sequence[Taken] = ()
+    made: dict[int, Sequence[Any]] = field(default_factory=dict)
+    item_fragments: dict[int, str] = field(default_factory=dict)
+
+
+def value_of(plan: Plan, name: str, cell: Cell | None) -> Any:
+    """The value in a cell, as something that its receiver may do anything with; `UNSET` where there is none."""
+    if cell is None or isinstance(cell, Conflict):
+        return UNSET
+    value = cell.value
+    if isinstance(cell, Grown) and plan.codec.fields[name].makes_tuple:
+        value = tuple(value)
+    return plan.codec.copy_out(name, value)
+
+
+def state_of(plan: Plan, view: View) -> State:
+    """The state that a view shows."""
+    values = {name: value_of(plan, name, view.get(name)) for name in plan.schema.fields}
+    return plan.schema.build({name: value for name, value in values.items() if value is not UNSET})
+
+
+class Invoker:
+    """Runs the nodes of one plan for one run.
+
+    Args:
+        plan: The graph.
+        key: The run.
+        resources: What the engine was given.
+        threads: For sync nodes.
+    """
+
+    def __init__(self, plan: Plan, key: str, resources: Resources, threads: Threads):
+        self.plan, self.key, self.resources, self.threads = plan, key, resources, threads
+
+    async def call(self, activation: Activation, late: Callable[[str], None]) -> Any:
+        """Call the function of an activation, within its timeout.
+
+        Args:
+            activation: Which.
+            late: Told when a sync function that was left alone ends after all.
+
+        Raises:
+            NodeTimeout: It took too long.
+            Exception: Whatever the function raised.
+        """
+        node = self.plan.nodes[activation.vertex]
+        assert node.node is not None
+        kwargs = {p.name: self._argument(p, node, activation) for p in node.params}
+        seconds = node.options.timeout
+        if seconds is None:
+            return await self._call(node.node.fn, kwargs, late)
+        try:
+            async with asyncio.timeout(seconds) as timer:
+                return await self._call(node.node.fn, kwargs, late)
+        except TimeoutError:
+            if timer.expired():
+                raise NodeTimeout(activation.id, seconds, activation.attempt) from None
+            raise
+
+    async def _call(self, fn: Callable[..., Any], kwargs: dict[str, Any], late: Callable[[str], None]) -> Any:
+        if is_async(fn):
+            return await fn(**kwargs)
+        value = await self.threads.run(fn, kwargs, late)
+        return await value if inspect.isawaitable(value) else value
+
+    def _argument(self, param: Param, node: PlanNode, activation: Activation) -> Any:
+        return _ARGUMENTS[param.kind](self, param, node, activation)
+
+    def _field(self, param: Param, node: PlanNode, activation: Activation) -> Any:
+        value = value_of(self.plan, param.name, activation.revision.seen().get(param.name))
+        if value is UNSET:
+            raise NotWritten(self.plan.schema.state.__name__, param.name)
+        return value
+
+    def _state(self, param: Param, node: PlanNode, activation: Activation) -> Any:
+        return state_of(self.plan, activation.revision.seen())
+
+    def _context(self, param: Param, node: PlanNode, activation: Activation) -> Context:
+        extra = {"run": self.key, "node": node.name, "activation": activation.id, "attempt": activation.attempt}
+        turns = [c for c in activation.stamp if isinstance(c, int)]
+        return Context(
+            run=self.key,
+            graph=self.plan.name,
+            node=node.name,
+            id=activation.id,
+            attempt=activation.attempt,
+            turn=turns[-1] if turns else None,
+            error=activation.error,
+            log=logging.LoggerAdapter(_LOG, extra),
+        )
+
+    def _item(self, param: Param, node: PlanNode, activation: Activation) -> Any:
+        fan, index = activation.fans[-1]
+        group = self.plan.group_of(fan.edge)
+        if fan.items is None:  # read once for the whole pass
+            assert group.choice is not None
+            fan.items = list(read_choice(group.choice, lambda name: value_of(self.plan, name, fan.view.get(name))))
+        if fan.made:
+            return copy.deepcopy(fan.items[index])
+        return self.plan.codec.fields[group.reads[0]].copy_part(fan.items[index])
+
+    def _resource(self, param: Param, node: PlanNode, activation: Activation) -> Any:
+        return self.resources.find(param)
+
+    # -- what it gave -------------------------------------------------------------------------------
+
+    def result(self, activation: Activation, value: Any) -> Result:
+        """Check what the function of an activation returned, and decide where it goes from there.
+
+        Raises:
+            BadWrite: It does not fit.
+            SwitchMissed: A switch has no case for it.
+            Exception: Whatever a condition raised.
+        """
+        node = self.plan.nodes[activation.vertex]
+        found = Result()
+        for name, given in self._writes(node, activation, value).items():
+            self._accept(found, node, activation, name, given)
+        self._route(found, node, activation)
+        return found
+
+    def nothing(self, activation: Activation) -> Result:
+        """The result of an activation that writes nothing: nobody was asked."""
+        found = Result()
+        self._route(found, self.plan.nodes[activation.vertex], activation)
+        return found
+
+    def _writes(self, node: PlanNode, activation: Activation, value: Any) -> Mapping[str, Any]:
+        if node.writes.single:
+            return {next(iter(node.writes.fields)): value}
+        if not node.writes.fields:
+            if value is not None:
+                message = f"it returned {value!r:.80}, though its annotation says that it returns None"
+                raise BadWrite(activation.id, "", message)
+            return {}
+        try:
+            return patch_fields(value)
+        except (TypeError, ValueError):
+            wanted = ", ".join(node.writes.fields)
+            raise BadWrite(activation.id, "", f"it returned {value!r:.80}, not a patch of {wanted}") from None
+
+    def _accept(self, found: Result, node: PlanNode, activation: Activation, name: str, given: Any) -> None:
+        codec = self.plan.codec.fields.get(name)
+        if codec is None:
+            hint = nearest(name, list(self.plan.codec.fields))
+            raise BadWrite(activation.id, name, f"it wrote '{name}', which is no field of the state.{hint}")
+        try:
+            accepted = codec.operand(given)
+        except ValidationError as error:
+            raise BadWrite(
+                activation.id, name, f"what it wrote to '{name}' does not fit: {first_line(error)}"
+            ) from None
+        except NotStorable as error:
+            raise BadWrite(activation.id, name, str(error)) from None
+        found.writes[name], found.fragments[name] = accepted
+
+    def _route(self, found: Result, node: PlanNode, activation: Activation) -> None:
+        view = activation.revision.seen()
+
+        def look(name: str) -> Any:
+            cell = view.get(name)
+            if name not in found.writes:
+                return value_of(self.plan, name, cell)
+            return self._left(name, cell, found.writes[name])
+
+        way = route(self.plan, node, look)
+        found.taken = way.taken
+        for edge, items in way.made.items():
+            try:
+                found.made[edge], found.item_fragments[edge] = items_codec(self.plan, edge).accept(items)
+            except ValidationError as error:
+                raise BadWrite(activation.id, "", f"the items of its each do not fit: {first_line(error)}") from None
+
+    def _left(self, name: str, cell: Cell | None, written: Any) -> Any:
+        """A field as the node leaves it: what it wrote, folded onto what was there."""
+        reducer = self.plan.schema.fields[name].reducer
+        if reducer is None:
+            return self.plan.codec.copy_out(name, written)
+        before = value_of(self.plan, name, cell)
+        if reducer.grows:
+            kind = tuple if self.plan.codec.fields[name].makes_tuple else list
+            return kind((*(() if before is UNSET else before), *written))
+        return written if before is UNSET else reducer.fold(before, written)
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling *fn* gives an awaitable, and so needs no thread."""
+    while hasattr(fn, "func"):  # a partial
+        fn = fn.func
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+_ARGUMENTS: Mapping[str, Callable[[Invoker, Param, PlanNode, Activation], Any]] = {
+    "field": Invoker._field,
+    "state": Invoker._state,
+    "context": Invoker._context,
+    "item": Invoker._item,
+    "resource": Invoker._resource,
+}

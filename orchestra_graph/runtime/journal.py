@@ -1,0 +1,178 @@
+"""Events as log rows, and back. The words in the rows are read by people, too: they are spelled out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from orchestra_graph.core import events as ev
+from orchestra_graph.errors import EngineBug, StoreBroken
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.signature import hints_of
+from orchestra_graph.state.codec import JsonCodec, parse
+from orchestra_graph.store.base import LogRow
+
+__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text"]
+
+Fragments = Mapping[str, str]
+"""Field to the JSON of what is written there, as it was made when the value was accepted."""
+
+
+def text(value: Any) -> str:
+    """JSON of plain data."""
+    return to_json(value, inf_nan_mode="strings").decode()
+
+
+def body_of(event: ev.Event, fragments: Fragments | None = None, items: Mapping[int, str] | None = None) -> str:
+    """The JSON text of an event.
+
+    Args:
+        event: The event.
+        fragments: What it writes.
+        items: The items of an `each` that a function made, by edge.
+    """
+    parts = [f'"{name}":{value}' for name, value in _head(event)]
+    if fragments:
+        written = ",".join(f"{json.dumps(name)}:{value}" for name, value in fragments.items())
+        parts.append(f'"writes":{{{written}}}')
+    if items:
+        made = ",".join(f'"{edge}":{value}' for edge, value in items.items())
+        parts.append(f'"items":{{{made}}}')
+    return "{" + ",".join(parts) + "}"
+
+
+def _head(event: ev.Event) -> list[tuple[str, str]]:
+    return [
+        (name, text(value)) for name, value in _WRITERS[type(event)](event).items() if value not in (None, (), [], {})
+    ]
+
+
+def _finished_out(e: ev.NodeFinished) -> dict[str, Any]:
+    taken = [edge if times is None else [edge, times] for edge, times in e.taken]
+    attempt = None if e.attempt == 1 else e.attempt
+    return {"id": e.id, "taken": taken, "took": round(e.took, 6), "attempt": attempt}
+
+
+def _failed_out(e: ev.NodeFailed) -> dict[str, Any]:
+    error = {"type": e.error.type, "message": e.error.message}
+    return {"id": e.id, "error": error, "attempt": e.attempt, "retry_at": e.retry_at, "took": round(e.took, 6)}
+
+
+_WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
+    ev.RunStarted: lambda e: {"steps": e.steps, "seconds": e.seconds},
+    ev.RunResumed: lambda e: {"engine": e.engine},
+    ev.RunRetried: lambda e: {"steps": e.steps, "seconds": e.seconds},
+    ev.RunCancelled: lambda e: {},
+    ev.RunEnded: lambda e: {"status": e.status},
+    ev.LimitPassed: lambda e: {"limit": e.limit, "allowed": e.allowed},
+    ev.NodeStarted: lambda e: {"id": e.id, "attempt": e.attempt},
+    ev.NodeFinished: _finished_out,
+    ev.NodeFailed: _failed_out,
+    ev.QuestionAsked: lambda e: {
+        "id": e.id,
+        "question": e.question,
+        "to": e.to,
+        "expires_at": e.expires_at,
+        "doubt": e.doubt or None,
+    },
+    ev.DoubtSettled: lambda e: {"id": e.id},
+    ev.Answered: lambda e: {"id": e.id},
+    ev.LateResult: lambda e: {"id": e.id, "attempt": e.attempt, "outcome": e.outcome},
+}
+
+
+def event_of(row: LogRow, plan: Plan | None, url: str = "the log") -> ev.Event:
+    """Read a log row.
+
+    Args:
+        row: The row.
+        plan: Says what the values are; None leaves them out (what happened can be read without the code).
+        url: For messages.
+
+    Raises:
+        StoreBroken: The row is none that this library wrote.
+    """
+    try:
+        body = parse(row.body)
+        return _READERS[row.kind](row.at, body, plan)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise StoreBroken(
+            url, f"log row {row.seq} ({row.kind}) cannot be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _writes_in(body: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
+    if plan is None:
+        return {}
+    return {name: plan.codec.fields[name].load(value) for name, value in body.get("writes", {}).items()}
+
+
+def _finished_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
+    taken = [ev.Taken(*t) if isinstance(t, list) else ev.Taken(t) for t in body.get("taken", ())]
+    items = {int(edge): _items_in(int(edge), values, plan) for edge, values in body.get("items", {}).items()}
+    return ev.NodeFinished(
+        at=at,
+        id=body["id"],
+        writes=_writes_in(body, plan),
+        taken=taken,
+        items=items,
+        attempt=body.get("attempt", 1),
+        took=body.get("took", 0.0),
+    )
+
+
+def _items_in(edge: int, values: list[Any], plan: Plan | None) -> list[Any]:
+    if plan is None:
+        return values
+    codec = items_codec(plan, edge)
+    return list(codec.load(values))
+
+
+def items_codec(plan: Plan, edge: int) -> JsonCodec:
+    """The codec of the items that a function makes for an `each`: its return annotation, a list of anything where it has none."""
+    annotation = hints_of(plan.group_of(edge).choice).get("return", list[Any])
+    return JsonCodec(f"the items of the each after '{plan.nodes[plan.edges[edge].source].name}'", annotation)
+
+
+def _failed_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
+    error = ev.ErrorInfo(body["error"]["type"], body["error"]["message"])
+    return ev.NodeFailed(
+        at=at,
+        id=body["id"],
+        error=error,
+        attempt=body.get("attempt", 1),
+        retry_at=body.get("retry_at"),
+        took=body.get("took", 0.0),
+    )
+
+
+_READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
+    "RunStarted": lambda at, b, p: ev.RunStarted(
+        at=at, values=_writes_in(b, p), steps=b.get("steps"), seconds=b.get("seconds")
+    ),
+    "RunResumed": lambda at, b, p: ev.RunResumed(at=at, engine=b.get("engine", "")),
+    "RunRetried": lambda at, b, p: ev.RunRetried(at=at, steps=b.get("steps"), seconds=b.get("seconds")),
+    "RunCancelled": lambda at, b, p: ev.RunCancelled(at=at),
+    "RunEnded": lambda at, b, p: ev.RunEnded(at=at, status=b["status"]),
+    "LimitPassed": lambda at, b, p: ev.LimitPassed(at=at, limit=b["limit"], allowed=b["allowed"]),
+    "NodeStarted": lambda at, b, p: ev.NodeStarted(at=at, id=b["id"], attempt=b["attempt"]),
+    "NodeFinished": _finished_in,
+    "NodeFailed": _failed_in,
+    "QuestionAsked": lambda at, b, p: ev.QuestionAsked(
+        at=at,
+        id=b["id"],
+        question=b["question"],
+        to=b.get("to"),
+        expires_at=b.get("expires_at"),
+        doubt=b.get("doubt", False),
+    ),
+    "DoubtSettled": lambda at, b, p: ev.DoubtSettled(at=at, id=b["id"]),
+    "Answered": lambda at, b, p: ev.Answered(at=at, id=b["id"]),
+    "LateResult": lambda at, b, p: ev.LateResult(at=at, id=b["id"], attempt=b["attempt"], outcome=b["outcome"]),
+}
+
+if {kind.__name__ for kind in _WRITERS} != set(_READERS):
+    raise EngineBug("every event needs a writer and a reader")

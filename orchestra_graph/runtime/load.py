@@ -1,0 +1,80 @@
+"""The state of a stored run: its snapshot, and the fold of what came after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.run import RunState
+from orchestra_graph.core.snapshot import needed, thaw
+from orchestra_graph.errors import GraphChanged
+from orchestra_graph.graph.plan import Plan, Shape
+from orchestra_graph.runtime.journal import event_of
+from orchestra_graph.store.base import RunRow, Store
+
+__all__ = ["changes_between", "check_unchanged", "load_run"]
+
+
+async def load_run(store: Store, plan: Plan, row: RunRow) -> RunState:
+    """Make the state of a run from the log.
+
+    Raises:
+        StoreBroken: A row cannot be read.
+    """
+    snapshot = await store.snapshot(row.number)
+    if snapshot is None:
+        run, after = RunState.of(plan), -1
+    else:
+        rows = await store.rows(row.number, needed(snapshot.body))
+        run = thaw(plan, snapshot.body, {r.seq: event_of(r, plan, store.url) for r in rows})
+        after = snapshot.seq
+    for logged in await store.log(row.number, after=after):
+        evolve(run, event_of(logged, plan, store.url))
+    return run
+
+
+async def check_unchanged(store: Store, plan: Plan, row: RunRow) -> None:
+    """Make sure that the code has the graph that the run was started with.
+
+    Raises:
+        GraphChanged: It has not; names what differs.
+    """
+    if row.fingerprint == plan.fingerprint:
+        return
+    stored = await store.shape(row.fingerprint)
+    before: Shape = {} if stored is None else json.loads(stored)
+    raise GraphChanged(row.key, changes_between(before, plan.shape) or ["its form is not the same"])
+
+
+def changes_between(before: Shape, now: Shape) -> list[str]:
+    """What differs between two forms of a graph, one line each."""
+    lines = _named("node", _by_name(before.get("nodes", [])), _by_name(now["nodes"]))
+    lines += _named("field", before.get("fields", {}), now["fields"])
+    old, new = _edges(before), _edges(now)
+    lines += [f"the edge {edge} is gone" for edge in sorted(old - new)]
+    lines += [f"the edge {edge} is new" for edge in sorted(new - old)]
+    return lines
+
+
+def _by_name(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {node["name"]: {k: v for k, v in node.items() if k != "name"} for node in nodes}
+
+
+def _named(kind: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    lines = [f"{kind} '{name}' is gone" for name in before if name not in now]
+    lines += [f"{kind} '{name}' is new" for name in now if name not in before]
+    for name in before:
+        if name in now and before[name] != now[name]:
+            changed = [k for k in now[name] if before[name].get(k) != now[name][k]]
+            lines += [f"{kind} '{name}': {k} was {before[name].get(k)!r}, is {now[name][k]!r}" for k in changed]
+    return lines
+
+
+def _edges(shape: Shape) -> set[str]:
+    nodes = [node["name"] for node in shape.get("nodes", [])]
+    return {
+        f"{nodes[e['from']]} -> {nodes[e['to']]}" + (f" ({e['label']})" if e["label"] else "")
+        for e in shape.get("edges", [])
+    }

@@ -1,0 +1,187 @@
+"""How a run stands when it rests. Printed, an outcome says what to type next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from orchestra_graph.clock import as_text
+from orchestra_graph.core.events import ErrorInfo
+from orchestra_graph.state.schema import State
+from orchestra_graph.store.base import QuestionRow
+
+__all__ = ["Cancelled", "Done", "Failed", "OpenQuestion", "Outcome", "Stopped", "Waiting", "example_answer"]
+
+S = TypeVar("S", bound=State, covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenQuestion:
+    """A question that waits for its answer.
+
+    Attributes:
+        run: The key of the run.
+        id: The question; give it to `Run.answer`.
+        prompt: The question.
+        to: Whom it is for, or None for anybody.
+        details: What the person should know.
+        schema: The JSON schema of an answer.
+        asked_at: Seconds since the epoch.
+        expires_at: After this no answer is taken; None: never.
+    """
+
+    run: str
+    id: str
+    prompt: str
+    to: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    schema: dict[str, Any] = field(default_factory=dict)
+    asked_at: float = 0.0
+    expires_at: float | None = None
+
+    @staticmethod
+    def of(row: QuestionRow) -> OpenQuestion:
+        """Read a stored question."""
+        return OpenQuestion(
+            run=row.key,
+            id=row.id,
+            prompt=row.prompt,
+            to=row.to,
+            details=json.loads(row.details),
+            schema=json.loads(row.schema),
+            asked_at=row.asked_at,
+            expires_at=row.expires_at,
+        )
+
+    @property
+    def example(self) -> str:
+        """An answer as JSON, as it could be typed."""
+        return example_answer(self.schema)
+
+    @property
+    def command(self) -> str:
+        """The line that answers it."""
+        return f"orchestra answer {self.run} {self.id} '{self.example}'"
+
+    def __str__(self) -> str:
+        asked = f" of {self.to}" if self.to else ""
+        until = f" (until {as_text(self.expires_at)})" if self.expires_at is not None else ""
+        return f"{self.id} asks{asked}: {self.prompt}{until}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Generic[S]):
+    """The run has ended, and this is its state."""
+
+    run: str
+    state: S
+
+    def __str__(self) -> str:
+        return f"{self.run} is done: orchestra show {self.run}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Generic[S]):
+    """Only a person can move the run."""
+
+    run: str
+    state: S
+    questions: tuple[OpenQuestion, ...]
+
+    def __str__(self) -> str:
+        if len(self.questions) == 1:
+            only = self.questions[0]
+            return (
+                f"{self.run} is waiting for {only.id}: {only.prompt}\n    orchestra answer {self.run} '{only.example}'"
+            )
+        lines = [f"{self.run} is waiting for {len(self.questions)} answers:"]
+        for question in self.questions:
+            lines += [f"  {question}", f"    {question.command}"]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Generic[S]):
+    """A node failed for good. Everything that was done is kept."""
+
+    run: str
+    state: S
+    reason: str
+    errors: tuple[tuple[str, ErrorInfo], ...] = ()
+    final: bool = False
+
+    def __str__(self) -> str:
+        lines = [f"{self.run} has failed: {self.reason}"]
+        lines += [f"  {identity}: {error}" for identity, error in self.errors[1:]]
+        if not self.final:
+            lines.append(f"    orchestra resume {self.run} --retry      (goes on from the failed node)")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Generic[S]):
+    """Somebody cancelled the run."""
+
+    run: str
+    state: S
+
+    def __str__(self) -> str:
+        return f"{self.run} was cancelled: orchestra show {self.run}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Generic[S]):
+    """A limit was reached."""
+
+    run: str
+    state: S
+    limit: str
+    allowed: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run} was stopped by its limit on {self.limit} ({self.allowed:g} allowed)\n"
+            f"    orchestra resume {self.run} --retry      (goes on, with the same allowance once more)"
+        )
+
+
+Outcome: TypeAlias = Done[S] | Waiting[S] | Failed[S] | Cancelled[S] | Stopped[S]
+"""``match`` over these five is exhaustive."""
+
+
+def example_answer(schema: dict[str, Any]) -> str:
+    """Make a JSON value that fits a JSON schema, as an example to type."""
+    return json.dumps(_example(schema, schema.get("$defs", {}), 0))
+
+
+def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
+    if depth > 8:
+        return None
+    if "$ref" in schema:
+        return _example(defs.get(schema["$ref"].rsplit("/", 1)[-1], {}), defs, depth + 1)
+    for name in ("const", "default"):
+        if name in schema and schema[name] is not None:
+            return schema[name]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for name in ("anyOf", "oneOf", "allOf"):
+        if schema.get(name):
+            return _example(schema[name][0], defs, depth + 1)
+    kind = schema.get("type")
+    if kind == "object":
+        wanted = schema.get("required", [])
+        return {n: _example(s, defs, depth + 1) for n, s in schema.get("properties", {}).items() if n in wanted}
+    if kind == "array":
+        return [_example(schema.get("items", {}), defs, depth + 1)]
+    if kind == "string":
+        return _STRINGS.get(schema.get("format", ""), "...")
+    return {"boolean": True, "integer": schema.get("minimum", 1), "number": schema.get("minimum", 1.0)}.get(kind or "")
+
+
+_STRINGS = {
+    "date-time": "2030-01-31T12:00:00Z",
+    "date": "2030-01-31",
+    "time": "12:00:00",
+    "uuid": "0" * 8 + "-0000-4000-8000-" + "0" * 12,
+}

@@ -1,0 +1,148 @@
+"""What happened in a run, read from the log alone: no code of the graph is needed, only its form, which the store keeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from orchestra_graph.core import events as ev
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.record import ActivationRecord, ActivationStatus, RunRecord
+from orchestra_graph.core.run import Activation, RunState, Status
+from orchestra_graph.errors import StoreBroken
+from orchestra_graph.graph.edges import Edge, Group
+from orchestra_graph.graph.plan import Plan, PlanNode, Shape
+from orchestra_graph.graph.policies import Limits
+from orchestra_graph.graph.topology import Scope, Topology
+from orchestra_graph.runtime.journal import event_of
+from orchestra_graph.state.codec import Codec
+from orchestra_graph.state.schema import Schema, State
+from orchestra_graph.store.base import RunRow, Store
+
+__all__ = ["outline", "record_of", "shape_of"]
+
+
+async def shape_of(store: Store, row: RunRow) -> Shape:
+    """The form of the graph that a run was started with."""
+    stored = await store.shape(row.fingerprint)
+    if stored is None:
+        raise StoreBroken(store.url, f"the form of the graph of run '{row.key}' is missing")
+    shape: Shape = json.loads(stored)
+    return shape
+
+
+def outline(shape: Shape, name: str, version: str) -> Plan:
+    """A plan with everything but code and values: enough to fold a log and see what is live."""
+    schema = Schema(State, {})
+    edges = [Edge(source=e["from"], target=e["to"], kind=e["kind"], label=e["label"]) for e in shape["edges"]]
+    scopes = [Scope(s["edge"], frozenset(s["members"]), s["collector"]) for s in shape["scopes"]]
+    nodes = [
+        PlanNode(index=i, name=n["name"], kind=n["kind"], turns=n["turns"], groups=_groups(shape["groups"][i]))
+        for i, n in enumerate(shape["nodes"])
+    ]
+    topology = Topology(len(nodes), [(e.source, e.target) for e in edges], scopes=scopes)
+    return Plan(
+        name=name,
+        version=version,
+        schema=schema,
+        codec=Codec(schema),
+        nodes=nodes,
+        edges=edges,
+        topology=topology,
+        limits=Limits(),
+        shape=shape,
+        fingerprint="",
+    )
+
+
+def _groups(listed: list[dict[str, Any]]) -> tuple[Group, ...]:
+    return tuple(Group(kind=g["kind"], edges=tuple(g["edges"]), limit=g["limit"]) for g in listed)
+
+
+async def record_of(store: Store, row: RunRow) -> RunRecord:
+    """Read a run's log and make its table."""
+    plan = outline(await shape_of(store, row), row.graph, row.version)
+    reader = _Reader(plan)
+    for logged in await store.log(row.number):
+        reader.read(event_of(logged, None, store.url))
+    return reader.record(row)
+
+
+_SHOWN: dict[Status, ActivationStatus] = {
+    "queued": "ready",
+    "ready": "ready",
+    "running": "running",
+    "retrying": "retrying",
+    "asking": "waiting",
+    "failed": "failed",
+}
+
+
+class _Reader:
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.run = RunState.of(plan)
+        self.seen: dict[str, ActivationRecord] = {}
+        self.taken: dict[int, int] = {}
+        self.ended: float | None = None
+
+    def read(self, event: ev.Event) -> None:
+        for activation in evolve(self.run, event):
+            self.seen[activation.id] = self._first(activation)
+        if isinstance(event, ev.RunStarted):
+            self.taken.update(dict.fromkeys(self.plan.topology.out[0], 1))
+        elif isinstance(event, ev.NodeFinished):
+            self._finished(event)
+        elif isinstance(event, ev.NodeFailed):
+            self._change(event.id, attempts=event.attempt, error=str(event.error))
+        elif isinstance(event, ev.QuestionAsked):
+            self._change(event.id, waiting_for=event.to or "a person")
+        self.ended = event.at if isinstance(event, ev.RunEnded) else None
+
+    def _first(self, activation: Activation) -> ActivationRecord:
+        turns = [c for c in activation.stamp if isinstance(c, int)]
+        return ActivationRecord(
+            id=activation.id,
+            node=self.run.name(activation.vertex),
+            status="ready",
+            started=activation.since,
+            turn=turns[-1] if turns else None,
+        )
+
+    def _change(self, identity: str, **changed: Any) -> None:
+        if identity in self.seen:
+            self.seen[identity] = replace(self.seen[identity], **changed)
+
+    def _finished(self, event: ev.NodeFinished) -> None:
+        started = event.at - event.took
+        self._change(event.id, status="done", started=started, ended=event.at, attempts=event.attempt, error=None)
+        for edge, times in event.taken:
+            self.taken[edge] = self.taken.get(edge, 0) + (1 if times is None else times)
+
+    def record(self, row: RunRow) -> RunRecord:
+        activations = tuple(self._last(a, driven=row.owner is not None) for a in self.seen.values())
+        return RunRecord(
+            key=row.key,
+            graph=row.graph,
+            version=row.version,
+            status=row.status,
+            started=self.run.started_at,
+            ended=self.ended,
+            activations=activations,
+            taken=self.taken,
+            steps=self.run.steps,
+        )
+
+    def _last(self, record: ActivationRecord, *, driven: bool) -> ActivationRecord:
+        """How an activation stands at the end of the log."""
+        if record.status == "done":
+            return record
+        live = self.run.live.get(record.id)
+        if live is None:
+            return replace(record, status="withdrawn", ended=self.run.last_at)
+        status = _SHOWN[live.status]
+        if status == "ready" and driven:
+            status = "running"  # it may start, and somebody drives the run: starts are not logged one by one
+        waiting = record.waiting_for if status == "waiting" else None
+        return replace(record, status=status, attempts=live.attempt, waiting_for=waiting)

@@ -1,0 +1,63 @@
+"""From rows of the tables to the values of the contract. Columns stand in the order of the fields of the values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from orchestra_graph.store.base import LogRow, QuestionRow, RunRow
+from orchestra_graph.store.tables import events, questions, runs
+
+__all__ = ["SELECT_EVENTS", "SELECT_QUESTIONS", "SELECT_RUNS", "log_row", "question_row", "run_row"]
+
+SELECT_RUNS: Select[Any] = select(
+    runs.c.id,
+    runs.c.key,
+    runs.c.graph,
+    runs.c.version,
+    runs.c.fingerprint,
+    runs.c.status,
+    runs.c.created_at,
+    runs.c.updated_at,
+    runs.c.epoch,
+    runs.c.owner,
+    runs.c.note,
+    runs.c.storage,
+)
+
+SELECT_EVENTS: Select[Any] = select(events.c.seq, events.c.kind, events.c.at, events.c.body)
+
+SELECT_QUESTIONS: Select[Any] = select(
+    questions.c.run,
+    runs.c.key,
+    questions.c.name,
+    questions.c.prompt,
+    questions.c.addressee,
+    questions.c.details,
+    questions.c.answer_schema,
+    questions.c.status,
+    questions.c.asked_at,
+    questions.c.expires_at,
+    questions.c.answer,
+    questions.c.answered_at,
+).join_from(questions, runs, questions.c.run == runs.c.id)
+
+_RUN_FIELDS = tuple(RunRow.__dataclass_fields__)
+_QUESTION_FIELDS = tuple(QuestionRow.__dataclass_fields__)
+
+
+def run_row(row: Sequence[Any]) -> RunRow:
+    """A row of `SELECT_RUNS`."""
+    return RunRow(**dict(zip(_RUN_FIELDS, row, strict=True)))
+
+
+def log_row(row: Sequence[Any]) -> LogRow:
+    """A row of `SELECT_EVENTS`."""
+    return LogRow(*row)
+
+
+def question_row(row: Sequence[Any]) -> QuestionRow:
+    """A row of `SELECT_QUESTIONS`."""
+    return QuestionRow(**dict(zip(_QUESTION_FIELDS, row, strict=True)))

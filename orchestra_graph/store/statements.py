@@ -1,0 +1,161 @@
+"""The SQL of every write, compiled once from the tables into text for the sqlite3 module.
+
+Each statement names its parameters in the order in which its values are given; a compile that orders them otherwise
+is an error at import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, case, delete, func, null, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.sql import ClauseElement
+
+from orchestra_graph.store.rows import SELECT_QUESTIONS, SELECT_RUNS
+from orchestra_graph.store.tables import engines, events, graphs, questions, runs, snapshots
+
+__all__ = [
+    "ADD_ENGINE",
+    "ADD_EVENT",
+    "ADD_GRAPH",
+    "ADD_RUN",
+    "ANSWER",
+    "ASK",
+    "CLOSE_QUESTION",
+    "DELETE_ENGINE",
+    "ENGINE",
+    "ENGINES",
+    "HEAD",
+    "OPEN_NAMES",
+    "QUESTION",
+    "RELEASE",
+    "RELEASE_ALL",
+    "RUN",
+    "RUN_OF_KEY",
+    "SET_SNAPSHOT",
+    "SET_STATUS",
+    "TAKE",
+]
+
+_DIALECT = sqlite.dialect()
+
+
+def _sql(statement: ClauseElement, *order: str) -> str:
+    compiled: Any = statement.compile(dialect=_DIALECT)
+    found = tuple(compiled.positiontup or ())
+    if found != order:
+        raise AssertionError(f"the parameters of {compiled} are {found}, not {order}")
+    return str(compiled)
+
+
+def _insert(table: Any, *names: str) -> Any:
+    return insert(table).values({name: bindparam(name) for name in names})
+
+
+_EVENT = ("run", "seq", "kind", "at", "body")
+_GRAPH = ("fingerprint", "shape")
+_ENGINE = ("id", "pid", "host", "opened_at")
+_SNAPSHOT = ("run", "seq", "body")
+_NEW_RUN = tuple(c.name for c in runs.c if c.name != "id")
+_ASKED = tuple(c.name for c in questions.c if c.name not in ("id", "answer", "answered_at"))
+
+ADD_EVENT = _sql(_insert(events, *_EVENT), *_EVENT)
+ADD_GRAPH = _sql(_insert(graphs, *_GRAPH).on_conflict_do_nothing(), *_GRAPH)
+ADD_ENGINE = _sql(_insert(engines, *_ENGINE).on_conflict_do_nothing(), *_ENGINE)
+ADD_RUN = _sql(_insert(runs, *_NEW_RUN), *_NEW_RUN)
+
+_snapshot = _insert(snapshots, *_SNAPSHOT)
+SET_SNAPSHOT = _sql(
+    _snapshot.on_conflict_do_update(
+        index_elements=["run"], set_={"seq": _snapshot.excluded.seq, "body": _snapshot.excluded.body}
+    ),
+    *_SNAPSHOT,
+)
+
+_ask = _insert(questions, *_ASKED)
+ASK = _sql(
+    _ask.on_conflict_do_update(
+        index_elements=["run", "name"],
+        set_={name: _ask.excluded[name] for name in _ASKED if name not in ("run", "name")},
+        where=questions.c.status != bindparam("answered"),
+    ),
+    *_ASKED,
+    "answered",
+)
+
+CLOSE_QUESTION = _sql(
+    update(questions)
+    .values(status=bindparam("new"))
+    .where(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name"))
+    .where(questions.c.status != bindparam("answered")),
+    "new",
+    "b_run",
+    "b_name",
+    "answered",
+)
+
+ANSWER = _sql(
+    update(questions)
+    .values(status=bindparam("new"), answer=bindparam("text"), answered_at=bindparam("when"))
+    .where(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name")),
+    "new",
+    "text",
+    "when",
+    "b_run",
+    "b_name",
+)
+
+# Of a run: who may append, and after which row.
+HEAD = _sql(
+    select(
+        runs.c.epoch,
+        runs.c.owner,
+        select(func.max(events.c.seq)).where(events.c.run == runs.c.id).scalar_subquery(),
+    ).where(runs.c.id == bindparam("b_run")),
+    "b_run",
+)
+
+RUN = _sql(SELECT_RUNS.where(runs.c.id == bindparam("b_run")), "b_run")
+RUN_OF_KEY = _sql(SELECT_RUNS.where(runs.c.key == bindparam("b_key")), "b_key")
+QUESTION = _sql(
+    SELECT_QUESTIONS.where(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name")),
+    "b_run",
+    "b_name",
+)
+OPEN_NAMES = _sql(
+    select(questions.c.name)
+    .where(questions.c.run == bindparam("b_run"), questions.c.status == bindparam("b_status"))
+    .order_by(questions.c.id),
+    "b_run",
+    "b_status",
+)
+
+SET_STATUS = _sql(
+    update(runs)
+    .values(
+        status=bindparam("new"),
+        updated_at=case((runs.c.status == bindparam("same"), runs.c.updated_at), else_=bindparam("when")),
+        note=bindparam("text"),
+    )
+    .where(runs.c.id == bindparam("b_run")),
+    "new",
+    "same",
+    "when",
+    "text",
+    "b_run",
+)
+
+TAKE = _sql(
+    update(runs).values(epoch=bindparam("new"), owner=bindparam("who")).where(runs.c.id == bindparam("b_run")),
+    "new",
+    "who",
+    "b_run",
+)
+RELEASE = _sql(update(runs).values(owner=null()).where(runs.c.id == bindparam("b_run")), "b_run")
+RELEASE_ALL = _sql(update(runs).values(owner=null()).where(runs.c.owner == bindparam("who")), "who")
+
+ENGINE = _sql(select(engines.c.pid, engines.c.host).where(engines.c.id == bindparam("who")), "who")
+ENGINES = _sql(select(engines.c.id))
+DELETE_ENGINE = _sql(delete(engines).where(engines.c.id == bindparam("who")), "who")

@@ -1,0 +1,96 @@
+"""The tables, as SQLAlchemy Core describes them.
+
+`migrations/` makes them; `tests/store/test_migrate.py` sees that both say the same.
+
+Rule 1. Only column types that PostgreSQL has as well.
+Rule 2. The event table has a row id of its own and a unique index on ``(run, seq)``: without the row id, each row of
+a SQLite file would carry its index entry and its body on one page, which stores several times the payload.
+Rule 3. Rows of ``events`` and ``graphs`` are never changed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
+
+__all__ = ["engines", "events", "graphs", "metadata", "questions", "runs", "snapshots"]
+
+metadata = MetaData()
+
+# SQLite makes a column its row id only where the type is spelled INTEGER.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+graphs = Table(
+    "graphs",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("shape", Text, nullable=False),
+)
+
+engines = Table(
+    "engines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("graph", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("fingerprint", Text, ForeignKey("graphs.fingerprint"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    # No foreign key: an engine that died is forgotten before its runs are taken over.
+    Column("owner", Text),
+    Column("note", Text, nullable=False),
+    Column("storage", Integer, nullable=False),
+    Index("ix_runs_key", "key", unique=True),
+    Index("ix_runs_status", "status"),
+    Index("ix_runs_owner", "owner"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("run", _Number, ForeignKey("runs.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_events_run_seq", "run", "seq", unique=True),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("run", _Number, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("seq", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("run", _Number, ForeignKey("runs.id"), nullable=False),
+    Column("name", Text, nullable=False),  # the activation that asks
+    Column("prompt", Text, nullable=False),
+    Column("addressee", Text),
+    Column("details", Text, nullable=False),
+    Column("answer_schema", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("answer", Text),
+    Column("answered_at", Double),
+    Index("ix_questions_run_name", "run", "name", unique=True),
+    Index("ix_questions_status", "status"),
+)

@@ -1,0 +1,527 @@
+"""Graphs for the tests of the core: plans without user functions, drawn at random or written down, and what their nodes do.
+
+Rule 1. What a node does depends on nothing but the seed and the id of its activation, so every completion order meets the same nodes.
+Rule 2. From some turn on every node takes one edge towards the end, so every run ends.
+Rule 3. A node always takes at least one edge: the compiler gives every node that might take none an edge to END.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple
+
+from orchestra_graph.core.events import Taken
+from orchestra_graph.core.run import RunState, activation_id
+from orchestra_graph.graph.edges import Edge, EdgeKind, Group
+from orchestra_graph.graph.plan import Plan, PlanNode, WriteSpec
+from orchestra_graph.graph.policies import EACH_ONE, JoinRule, Limits
+from orchestra_graph.graph.topology import Discriminator, Scope, Stamp, Topology
+from orchestra_graph.state.codec import codec_of
+from orchestra_graph.state.reducers import add, append, extend, last, reducer
+from orchestra_graph.state.schema import Schema, State, later
+
+Split = Literal["and", "xor", "or"]
+"""Which of its groups of edges a node follows: all, exactly one, or some."""
+
+END = -1
+"""END while a graph is being drafted: its vertex is the last one."""
+
+
+@reducer
+def mixed(acc: int, x: int) -> int:
+    """Neither commutes nor associates, so that any other order gives another value."""
+    return (acc * 31 + x) % 1_000_003
+
+
+class Sheet(State):
+    """One field of each kind."""
+
+    log: Annotated[list[str], append] = []
+    notes: Annotated[list[str], extend] = []
+    total: Annotated[int, add] = 0
+    newest: Annotated[str, last] = ""
+    mix: Annotated[int, mixed] = 1
+    draft: str = later()
+    title: str = "untitled"
+
+
+SCHEMA = Schema.of(Sheet)
+PLAIN = ("draft", "title")
+DEFAULTS: Mapping[str, Any] = {"log": ["-"], "notes": [], "total": 0, "newest": "", "mix": 1, "title": "untitled"}
+
+
+class Work(NamedTuple):
+    """What one activation does."""
+
+    writes: Mapping[str, Any]
+    taken: tuple[Taken, ...]
+
+
+@dataclass(slots=True)
+class Arc:
+    """An edge of a draft."""
+
+    source: int
+    target: int
+    kind: EdgeKind = "always"
+
+
+@dataclass(slots=True, eq=False)
+class Fork:
+    """An `each` of a draft."""
+
+    into: Arc
+    empty: Arc | None
+    members: frozenset[int]
+    collector: int
+    limit: int | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A graph while it is being drawn: `vertex`, `arc` and `each` add to it, `plan` freezes it."""
+
+    count: int = 1
+    arcs: list[Arc] = field(default_factory=list)
+    forks: list[Fork] = field(default_factory=list)
+    rules: dict[int, JoinRule] = field(default_factory=dict)
+    splits: dict[int, Split] = field(default_factory=dict)
+    writers: dict[int, WriteSpec] = field(default_factory=dict)
+    readers: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    turns: dict[int, int] = field(default_factory=dict)
+
+    def vertex(self, split: Split = "and") -> int:
+        """A new vertex."""
+        self.splits[self.count] = split
+        self.count += 1
+        return self.count - 1
+
+    def arc(self, source: int, target: int, kind: EdgeKind = "always") -> Arc:
+        """A new edge; into and out of `each` bodies, too."""
+        made = Arc(source, target, kind)
+        self.arcs.append(made)
+        return made
+
+    def each(
+        self,
+        source: int,
+        body: Sequence[int],
+        collector: int,
+        *,
+        empty: int | None = None,
+        limit: int | None = None,
+    ) -> Fork:
+        """Run *body*, of which the first is the entry, for every item; its edges to the collector are drawn by the caller."""
+        into = self.arc(source, body[0], "each")
+        gone = None if empty is None else self.arc(source, empty, "empty")
+        made = Fork(into, gone, frozenset(body), collector, limit)
+        self.forks.append(made)
+        return made
+
+    def close(self) -> None:
+        """Give every node that might take no edge a way to END."""
+        for vertex in range(1, self.count):
+            leaving = [a for a in self.arcs if a.source == vertex]
+            plain = [a for a in leaving if a.kind == "always"]
+            sure = [f for f in self.forks if f.into.source == vertex and f.empty is not None]
+            if not plain and not sure:
+                self.arc(vertex, END, "drop")
+
+    def plan(self, name: str = "random") -> Plan:
+        """The frozen plan."""
+        end = self.count
+
+        def at(vertex: int) -> int:
+            return end if vertex == END else vertex
+
+        pairs = [(a.source, at(a.target)) for a in self.arcs]
+        index = {id(a): i for i, a in enumerate(self.arcs)}
+        scopes = [Scope(index[id(f.into)], f.members, at(f.collector)) for f in self.forks]
+        rules = {v: r for v, r in self.rules.items() if v != END}
+        nodes = [self._node(v, index) for v in range(end)]
+        nodes.append(PlanNode(index=end, name="END", kind="end"))
+        return Plan(
+            name=name,
+            version="1",
+            schema=SCHEMA,
+            codec=codec_of(SCHEMA),
+            nodes=tuple(nodes),
+            edges=tuple(Edge(source=a.source, target=at(a.target), kind=a.kind) for a in self.arcs),
+            topology=Topology(end + 1, pairs, rules, scopes),
+            limits=Limits(),
+            shape={},
+            fingerprint="",
+        )
+
+    def _node(self, vertex: int, index: Mapping[int, int]) -> PlanNode:
+        def indices(kind: EdgeKind) -> tuple[int, ...]:
+            return tuple(index[id(a)] for a in self.arcs if a.source == vertex and a.kind == kind)
+
+        groups = [Group(kind="edges", edges=indices("always"))] if indices("always") else []
+        for fork in self.forks:
+            if fork.into.source == vertex:
+                both = [fork.into, *([fork.empty] if fork.empty else [])]
+                groups.append(Group(kind="each", edges=tuple(index[id(a)] for a in both), limit=fork.limit))
+        if indices("drop"):
+            groups.append(Group(kind="drop", edges=indices("drop")))
+        return PlanNode(
+            index=vertex,
+            name=f"n{vertex}" if vertex else "START",
+            kind="work" if vertex else "start",
+            groups=tuple(groups),
+            writes=self.writers.get(vertex, WriteSpec(fields={}, sure=True, single=False)),
+            reads=self.readers.get(vertex, ()),
+            turns=self.turns.get(vertex),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A plan, and what its nodes do.
+
+    Attributes:
+        name: Says how to make it again.
+        plan: The graph.
+        splits: Which edges a node follows.
+        values: What the run starts with.
+        bound: From this turn on (of all loops around a node together) a node takes one edge towards the end.
+        script: What some activations do, instead of what chance says.
+    """
+
+    name: str
+    plan: Plan
+    splits: Mapping[int, Split]
+    values: Mapping[str, Any] = field(default_factory=lambda: DEFAULTS)
+    bound: int = 2
+    script: Mapping[str, Work] = field(default_factory=dict)
+    _way_out: list[list[int]] = field(init=False)
+    _done: dict[str, Work] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._way_out = _ways_out(self.plan)
+
+    def work(self, vertex: int, stamp: Stamp, discriminator: Discriminator) -> Work:
+        """What the activation does; always the same."""
+        identity = activation_id(self.plan.nodes[vertex].name, stamp, discriminator)
+        done = self._done.get(identity)
+        if done is None:
+            done = self._done[identity] = self.script.get(identity) or self._decide(identity, vertex, stamp)
+        return done
+
+    def new_run(self) -> RunState:
+        """The state before the first event."""
+        return RunState.of(self.plan)
+
+    def _decide(self, identity: str, vertex: int, stamp: Stamp) -> Work:
+        chance = random.Random(f"{self.name}/{identity}")
+        late = sum(c for c in stamp if isinstance(c, int)) >= self.bound
+        taken = self._leave(chance, vertex) if late else self._follow(chance, vertex)
+        return Work(_writes(chance, identity, self.plan.nodes[vertex].writes), tuple(taken))
+
+    def _leave(self, chance: random.Random, vertex: int) -> list[Taken]:
+        edge = chance.choice(self._way_out[vertex])
+        return [Taken(edge, 1 if self.plan.edges[edge].kind == "each" else None)]
+
+    def _follow(self, chance: random.Random, vertex: int) -> list[Taken]:
+        choices: list[Callable[[], list[Taken]]] = []
+        for group in self.plan.nodes[vertex].groups:
+            if group.kind == "edges":
+                choices += [lambda e=edge: [Taken(e)] for edge in group.edges]  # type: ignore[misc]
+            elif group.kind == "each":
+                choices.append(lambda g=group: _items(chance, g))  # type: ignore[misc]
+        split = self.splits[vertex]
+        if split == "xor":
+            chosen = [chance.choice(choices)] if choices else []
+        elif split == "or":
+            chosen = [c for c in choices if chance.random() < 0.6] or ([chance.choice(choices)] if choices else [])
+        else:
+            chosen = choices
+        return [t for c in chosen for t in c()] or self._leave(chance, vertex)
+
+
+def _items(chance: random.Random, group: Group) -> list[Taken]:
+    times = chance.choice((0, 1, 2, 2, 3))
+    if times:
+        return [Taken(group.edges[0], times)]
+    return [Taken(group.edges[1])] if len(group.edges) > 1 else []
+
+
+def _writes(chance: random.Random, identity: str, spec: WriteSpec) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if chance.random() < 0.6:
+        made["log"] = [identity]
+    if chance.random() < 0.3:
+        made["notes"] = [f"{identity}/{i}" for i in range(chance.randrange(3))]
+    if chance.random() < 0.3:
+        made["total"] = chance.randrange(1, 100)
+    if chance.random() < 0.3:
+        made["newest"] = identity
+    if chance.random() < 0.4:
+        made["mix"] = chance.randrange(1000)
+    made.update({name: f"{name} by {identity}" for name in spec.fields if spec.sure or chance.random() < 0.7})
+    return made
+
+
+def _ways_out(plan: Plan) -> list[list[int]]:
+    """For each vertex the edges on a shortest way to END."""
+    topology = plan.topology
+    far = {topology.end: 0}
+    todo = deque([topology.end])
+    while todo:
+        here = todo.popleft()
+        for edge in topology.into[here]:
+            source = topology.edges[edge][0]
+            if source not in far:
+                far[source] = far[here] + 1
+                todo.append(source)
+    return [
+        [e for e in topology.out[v] if far[topology.edges[e][1]] < far[v]] if v in far else []
+        for v in range(topology.size)
+    ]
+
+
+# -- drawn at random -----------------------------------------------------------------------------------
+
+
+Kind = Literal["structured", "wild"]
+
+
+def random_case(seed: int, *, races: bool = False, kind: Kind | None = None) -> Case:
+    """The graph of a seed: every third one wild, the others nested blocks.
+
+    Args:
+        seed: The same seed gives the same graph.
+        races: Some joins fire early (`first`), so that the outcome depends on the order.
+        kind: How it is drawn, if not by the seed.
+    """
+    chance = random.Random(f"{seed}/{races}")
+    if kind is None:
+        kind = "wild" if seed % 3 == 0 else "structured"
+    draft = Draft()
+    (_Wild if kind == "wild" else _Structured)(chance, draft, races).draw()
+    draft.close()
+    if kind == "wild":
+        chance.shuffle(draft.arcs)
+    _choose_writers(chance, draft)
+    plan = draft.plan(f"{kind} {seed}")
+    missing = chance.sample(sorted(DEFAULTS), chance.choice((0, 0, 1, 3)))
+    values = {name: value for name, value in DEFAULTS.items() if name not in missing}
+    return Case(f"{kind} {seed}", plan, draft.splits, values, bound=chance.choice((1, 2, 2, 3)))
+
+
+def _choose_writers(chance: random.Random, draft: Draft) -> None:
+    """Let a few nodes write fields without a reducer; some always do so, and do not read them: these settle conflicts."""
+    if chance.random() < 0.4 or draft.count < 3:
+        return
+    for vertex in chance.sample(range(1, draft.count), min(chance.choice((1, 1, 2, 3)), draft.count - 1)):
+        name = chance.choice(PLAIN)
+        draft.writers[vertex] = WriteSpec(fields={name: str}, sure=chance.random() < 0.7, single=False)
+        if chance.random() < 0.3:
+            draft.readers[vertex] = (name,)
+
+
+def _join_rule(chance: random.Random, races: bool, *, sure: bool = False) -> JoinRule | None:
+    """A join rule, mostly the default.
+
+    Args:
+        chance: Decides.
+        races: Also ``first``.
+        sure: Every in-edge delivers, so that ``all_of`` cannot starve.
+    """
+    if races and chance.random() < 0.5:
+        return JoinRule(
+            kind="first",
+            count=chance.choice((1, 1, 2, 3)),
+            cancel_rest=chance.random() < 0.6,
+            short="fire" if chance.random() < 0.8 else "error",
+        )
+    roll = chance.random()
+    if roll < 0.7:
+        return None
+    if roll < 0.8:
+        return EACH_ONE
+    if roll < 0.87:
+        return JoinRule(kind="zipped")
+    if roll < 0.94:
+        return JoinRule(kind="batches", count=chance.choice((1, 2, 3)))
+    return JoinRule(kind="all_of") if sure else None
+
+
+class _Block(NamedTuple):
+    """A part of a structured graph: it is entered at *first* and left from *last*; *sure*: each token comes out as one."""
+
+    first: int
+    last: int
+    sure: bool
+
+
+class _Structured:
+    """Nested blocks: lines, parallel and exclusive branches of unequal length, loops, `each`."""
+
+    def __init__(self, chance: random.Random, draft: Draft, races: bool):
+        self.chance, self.draft, self.races = chance, draft, races
+        self.left = chance.choice((6, 10, 14))
+
+    def draw(self) -> None:
+        chance, draft = self.chance, self.draft
+        for _ in range(chance.choice((1, 1, 1, 2))):
+            block = self.block(0)
+            draft.arc(0, block.first)
+            draft.arc(block.last, END)
+
+    def block(self, depth: int) -> _Block:
+        """One more block."""
+        self.left -= 1
+        if depth >= 4 or self.left <= 0:
+            return self.task(depth)
+        make = self.chance.choice(
+            [self.task, self.line, self.line, self.branches, self.branches, self.branches, self.loop, self.loop]
+            + [self.each, self.each_back]
+        )
+        return make(depth + 1)
+
+    def task(self, depth: int) -> _Block:
+        only = self.draft.vertex()
+        return _Block(only, only, True)
+
+    def line(self, depth: int) -> _Block:
+        blocks = [self.block(depth) for _ in range(self.chance.choice((2, 2, 3)))]
+        for one, two in zip(blocks, blocks[1:], strict=False):
+            self.draft.arc(one.last, two.first)
+        return _Block(blocks[0].first, blocks[-1].last, all(b.sure for b in blocks))
+
+    def branches(self, depth: int) -> _Block:
+        chance, draft = self.chance, self.draft
+        split = chance.choice(("and", "and", "xor", "or"))
+        fork, join = draft.vertex(split), draft.vertex()  # type: ignore[arg-type]
+        sure = True
+        for _ in range(chance.choice((2, 2, 3))):
+            if chance.random() < 0.15:
+                draft.arc(fork, join)
+                continue
+            branch = self.block(depth)
+            draft.arc(fork, branch.first)
+            if chance.random() < 0.12:  # this branch ends by itself
+                draft.arc(branch.last, END)
+                sure = False
+            else:
+                draft.arc(branch.last, join)
+            sure = sure and branch.sure
+        if not any(a.target == join for a in draft.arcs):
+            draft.arc(fork, join)
+        every = split == "and" and sure
+        rule = _join_rule(chance, self.races, sure=every)
+        if rule is not None:
+            draft.rules[join] = rule
+            sure = rule.kind == "all_of"
+        return _Block(fork, join, sure and (split == "and" or rule is None))
+
+    def loop(self, depth: int) -> _Block:
+        chance, draft = self.chance, self.draft
+        again: Split = "or" if chance.random() < 0.15 else "xor"
+        after = draft.vertex()
+        first_inside = draft.count
+        if chance.random() < 0.5:  # asked before the body
+            ask = draft.vertex(again)
+            body = self.block(depth)
+            draft.arc(ask, body.first)
+            draft.arc(ask, after)
+            draft.arc(body.last, ask)
+            first = ask
+        else:  # asked behind it
+            body = self.block(depth)
+            ask = draft.vertex(again)
+            draft.arc(body.last, ask)
+            ways = [body.first, after]
+            chance.shuffle(ways)
+            for way in ways:
+                draft.arc(ask, way)
+            first = body.first
+        if chance.random() < 0.2:  # a way out of the middle
+            free = [v for v in range(first_inside, draft.count) if not any(v in f.members for f in draft.forks)]
+            source = chance.choice(free)
+            draft.splits[source] = chance.choice(("xor", "or"))
+            draft.arc(source, after)
+        if self.races and chance.random() < 0.2:
+            rule = _join_rule(chance, True)
+            if rule is not None:
+                draft.rules[first] = rule
+        return _Block(first, after, False)
+
+    def _body(self, depth: int) -> tuple[_Block, list[int]]:
+        before = self.draft.count
+        block = self.block(depth)
+        rest = [v for v in range(before, self.draft.count) if v != block.first]
+        return block, [block.first, *rest]
+
+    def each(self, depth: int) -> _Block:
+        chance, draft = self.chance, self.draft
+        source = draft.vertex(chance.choice(("and", "and", "or")))
+        body, members = self._body(depth)
+        collector = draft.vertex()
+        draft.arc(body.last, collector)
+        limit = chance.choice((None, None, 1, 2))
+        draft.each(source, members, collector, empty=collector, limit=limit)
+        if chance.random() < 0.2:
+            draft.arc(source, collector)
+        rule = _join_rule(chance, self.races)
+        if rule is not None:
+            draft.rules[collector] = rule
+        return _Block(source, collector, False)
+
+    def each_back(self, depth: int) -> _Block:
+        """The collector is the source: an agent and its tools."""
+        chance, draft = self.chance, self.draft
+        source = draft.vertex(chance.choice(("xor", "or")))
+        after = draft.vertex()
+        body, members = self._body(depth)
+        draft.arc(body.last, source)
+        draft.each(source, members, source, empty=chance.choice((None, after, source)), limit=chance.choice((None, 1)))
+        draft.arc(source, after)
+        return _Block(source, after, False)
+
+
+class _Wild:
+    """Any directed graph: irreducible loops, loops on one node, several starts, edges side by side, bodies of `each` with loops."""
+
+    def __init__(self, chance: random.Random, draft: Draft, races: bool):
+        self.chance, self.draft, self.races = chance, draft, races
+
+    def draw(self) -> None:
+        chance, draft = self.chance, self.draft
+        part = self.part(chance.randrange(2, 9), [END], 0)
+        draft.arc(0, part[0])
+        for vertex in chance.sample(part, min(len(part), chance.choice((0, 0, 1, 2)))):
+            draft.arc(0, vertex)
+        for vertex in range(1, draft.count):
+            draft.splits[vertex] = chance.choice(("and", "xor", "xor", "or", "or"))
+            rule = _join_rule(chance, self.races)
+            if rule is not None and sum(a.target == vertex for a in draft.arcs) > 1:
+                draft.rules[vertex] = rule
+
+    def part(self, size: int, ends: Sequence[int], depth: int) -> list[int]:
+        """*size* vertices, entered at the first, each with a way to one of *ends*; those of the bodies inside are not returned."""
+        chance, draft = self.chance, self.draft
+        part = [draft.vertex() for _ in range(size)]
+        for i, vertex in enumerate(part):
+            if i:
+                draft.arc(chance.choice(part[:i]), vertex)
+            draft.arc(vertex, chance.choice([*part[i + 1 :], *ends]))
+        for _ in range(chance.randrange(0, size + 2)):
+            draft.arc(chance.choice(part), chance.choice([*part, *ends] if chance.random() < 0.9 else part))
+        while depth < 2 and chance.random() < 0.35:
+            self.each(part, depth)
+        return part
+
+    def each(self, part: Sequence[int], depth: int) -> None:
+        chance, draft = self.chance, self.draft
+        source = chance.choice(part)
+        collector = chance.choice([*part, *part, END])
+        before = draft.count
+        body = self.part(chance.randrange(1, 4), [collector, END] if chance.random() < 0.2 else [collector], depth + 1)
+        members = [body[0], *(v for v in range(before, draft.count) if v != body[0])]
+        empty = chance.choice((None, collector, chance.choice(part)))
+        draft.each(source, members, collector, empty=empty, limit=chance.choice((None, None, 1, 2)))

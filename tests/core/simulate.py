@@ -1,0 +1,365 @@
+"""Runs a case through `evolve` in some completion order, and says what came of it.
+
+The simulator is a driver without a clock, chance of its own or I/O: it begins what may begin, completes what runs in the order that an
+`Order` chooses, and keeps the events. `Watch` looks at the state after each event and compares it with a plain recomputation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestra_graph.core.decide import begin, due, verdict
+from orchestra_graph.core.events import ErrorInfo, Event, NodeFailed, NodeFinished, RunStarted
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.marking import Frame
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.core.revisions import Conflict, Grown, View
+from orchestra_graph.core.run import Activation, Fans, RunState, Wave
+from orchestra_graph.graph.topology import Stamp, Topology
+from tests.core.graphs import Case
+from tests.core.oracle import Clash, Naive, Seen
+
+__all__ = ["ORDERS", "Deadlock", "Order", "Trace", "Watch", "digest", "replay", "seen_by", "simulate"]
+
+
+class Deadlock(AssertionError):
+    """Nothing runs, nothing may start, and the run has not ended."""
+
+
+class Order(Protocol):
+    """Chooses which of the running activations completes next."""
+
+    def __call__(self, running: Sequence[Activation]) -> int: ...
+
+
+def oldest(seed: int) -> Order:
+    """First begun, first done."""
+    return lambda running: 0
+
+
+def youngest(seed: int) -> Order:
+    """Last begun, first done."""
+    return lambda running: len(running) - 1
+
+
+def any_of(seed: int) -> Order:
+    """By chance."""
+    chance = random.Random(seed)
+    return lambda running: chance.randrange(len(running))
+
+
+def slow_nodes(seed: int) -> Order:
+    """Some nodes are slower than others, always: branches of unequal length."""
+    chance = random.Random(seed)
+    speed: dict[int, float] = {}
+
+    def choose(running: Sequence[Activation]) -> int:
+        for a in running:
+            speed.setdefault(a.vertex, chance.random())
+        return max(range(len(running)), key=lambda i: (speed[running[i].vertex], i))
+
+    return choose
+
+
+def late_first(seed: int) -> Order:
+    """What comes last in the logical order is done first: as far from the sequential run as can be."""
+
+    def choose(running: Sequence[Activation]) -> int:
+        keys = [(sum(c for c in a.stamp if isinstance(c, int)), len(a.stamp), a.vertex) for a in running]
+        return keys.index(max(keys))
+
+    return choose
+
+
+def one_waits(seed: int) -> Order:
+    """One activation is left to the end for as long as anything else can be done."""
+    chance = random.Random(seed)
+    held: list[str] = []
+
+    def choose(running: Sequence[Activation]) -> int:
+        if not any(a.id in held for a in running):
+            held[:] = [chance.choice(running).id]
+        free = [i for i, a in enumerate(running) if a.id not in held]
+        return chance.choice(free) if free else 0
+
+    return choose
+
+
+ORDERS: Mapping[str, Callable[[int], Order]] = {
+    "oldest": oldest,
+    "youngest": youngest,
+    "any": any_of,
+    "slow nodes": slow_nodes,
+    "late first": late_first,
+    "one waits": one_waits,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Trace:
+    """What came of a run.
+
+    Attributes:
+        run: Its state.
+        events: Its log.
+        seen: What each activation saw.
+        final: The state at the end, if it came to one.
+        status: How it ended.
+        withdrawn: Activations that were taken away, and after which event.
+        digests: The state after some of the events.
+    """
+
+    run: RunState
+    events: list[Event] = field(default_factory=list)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    final: Seen | None = None
+    status: RunStatus = "running"
+    withdrawn: dict[str, int] = field(default_factory=dict)
+    digests: dict[int, object] = field(default_factory=dict)
+
+    @property
+    def done(self) -> list[str]:
+        """Ids of what finished, in order."""
+        return [e.id for e in self.events if isinstance(e, NodeFinished) and e.id not in self.withdrawn]
+
+
+def simulate(
+    case: Case,
+    order: Order,
+    *,
+    room: int = 1_000_000,
+    watch: Watch | None = None,
+    keep: Iterable[int] = (),
+    fails: Callable[[str, int], bool] = lambda identity, attempt: False,
+    late: bool = False,
+) -> Trace:
+    """Run *case* to its end.
+
+    Args:
+        case: What is run.
+        order: In which order the running activations complete.
+        room: How many may run at once.
+        watch: Looks on.
+        keep: After which events the digest is kept.
+        fails: Which attempts fail, each to be tried again.
+        late: What was withdrawn reports its result all the same.
+
+    Raises:
+        Deadlock: Nothing can move, and the run is not over.
+    """
+    run = case.new_run()
+    trace = Trace(run)
+    wanted = set(keep)
+    running: list[Activation] = []
+    gone: list[Activation] = []
+
+    def happen(event: Event) -> None:
+        evolve(run, event)
+        trace.events.append(event)
+        if watch is not None:
+            watch.after(run, event)
+        if len(trace.events) in wanted:
+            trace.digests[len(trace.events)] = digest(run)
+
+    happen(RunStarted(at=0.0, values=case.values))
+    while True:
+        for activation in begin(run, room - len(running)):
+            trace.seen.setdefault(activation.id, seen_by(activation.revision.seen()))
+            running.append(activation)
+        withdrawn = [a for a in running if run.live.get(a.id) is not a]
+        if withdrawn:
+            running = [a for a in running if run.live.get(a.id) is a]
+            trace.withdrawn.update({a.id: len(trace.events) for a in withdrawn})
+            gone += withdrawn if late else []
+        if gone:
+            happen(_finished(case, gone.pop(), float(len(trace.events))))
+            continue
+        if not running:
+            break
+        activation = running.pop(order(running))
+        at = float(len(trace.events))
+        if fails(activation.id, activation.attempt):
+            error = ErrorInfo("Unlucky", "try again")
+            happen(NodeFailed(at=at, id=activation.id, error=error, attempt=activation.attempt, retry_at=at + 1))
+            due(run, activation.id)
+            continue
+        happen(_finished(case, activation, at))
+    trace.status = verdict(run)
+    if trace.status in ("running", "waiting"):
+        waves = {k: [t.edge for t in w.tokens] for k, w in run.waves.items()}
+        raise Deadlock(f"{case.name}: nothing can move; live: {sorted(run.live)}, waves: {waves}")
+    if run.result is not None:
+        trace.final = seen_by(run.result.seen())
+    return trace
+
+
+def _finished(case: Case, activation: Activation, at: float) -> NodeFinished:
+    work = case.work(activation.vertex, activation.stamp, activation.discriminator)
+    return NodeFinished(at=at, id=activation.id, writes=work.writes, taken=work.taken, attempt=activation.attempt)
+
+
+def replay(case: Case, events: Sequence[Event]) -> RunState:
+    """Fold the events once more."""
+    run = case.new_run()
+    for event in events:
+        evolve(run, event)
+    return run
+
+
+def seen_by(view: View) -> Seen:
+    """The values of a view, as the oracle has them."""
+    return {n: Clash(c.writers) if isinstance(c, Conflict) else c.value for n, c in view.items()}
+
+
+# -- the state as plain data ---------------------------------------------------------------------------
+
+
+def digest(run: RunState) -> object:
+    """Everything that decides what will happen, as values that can be compared.
+
+    A begun activation counts as a ready one: that it was begun is not in the log.
+    """
+    begun = {"running": "ready"}
+    return {
+        "live": {
+            a.id: (
+                (a.vertex, a.stamp, a.discriminator, begun.get(a.status, a.status), a.attempt, a.started, a.since),
+                (a.error, a.to, a.expires_at, a.retry_at if a.status == "retrying" else None, a.doubt),
+                (_view(a.revision.seen()), _fans(a.fans)),
+            )
+            for a in run.live.values()
+        },
+        "waves": {
+            at: (w.fired, [(t.edge, t.discriminator, _view(t.revision.seen()), _fans(t.fans)) for t in w.tokens])
+            for at, w in run.waves.items()
+        },
+        "lost": [(r.index, _view(r.seen())) for r in run.lost],
+        "frames": _frame(run.marking.root),
+        "counts": (run.seq, run.steps, run.steps_before, run.asking, dict(run.turns), run.revisions.count),
+        "limits": (run.started_at, run.steps_allowed, run.seconds_allowed),
+        "end": (run.status, run.halt, None if run.result is None else _view(run.result.seen())),
+    }
+
+
+def _view(view: View) -> dict[str, Any]:
+    return {n: (c.value, c.seqs) if isinstance(c, Grown) else c for n, c in view.items()}
+
+
+def _fans(fans: Fans) -> list[object]:
+    return [(f.edge, f.seq, f.limit, dict(f._live), list(f._queue), index) for f, index in fans]
+
+
+def _frame(frame: Frame) -> object:
+    inside = {
+        (region, coordinate): _frame(child)
+        for region, children in frame.children.items()
+        for coordinate, child in children.items()
+    }
+    return (frame.total, frame.occupied, dict(frame.counts), inside)
+
+
+# -- looking on ----------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Asks after each event whether the state is what the rules say.
+
+    Args:
+        case: What is run.
+        naive: Also follow the run with the plain interpreter; it knows races.
+    """
+
+    def __init__(self, case: Case, *, naive: bool = False):
+        self.case = case
+        self.naive = naive
+        self.model: Naive | None = None
+        self.fired: dict[tuple[int, Stamp], str] = {}
+        self.places: dict[tuple[int, Stamp], tuple[int, int]] = {}
+        self.known: set[str] = set()
+
+    def after(self, run: RunState, event: Event) -> None:
+        """Look at the state after *event*."""
+        self._counts(run)
+        self._waves(run)
+        self._instances(run)
+        for activation in run.live.values():
+            if activation.id not in self.known:
+                self.known.add(activation.id)
+        if self.naive:
+            self._model(run, event)
+
+    def _items(self, run: RunState) -> list[tuple[int, Stamp]]:
+        activations = [(a.vertex, a.stamp) for a in run.live.values()]
+        return activations + [at for at, wave in run.waves.items() for _ in wave.tokens]
+
+    def _counts(self, run: RunState) -> None:
+        """The marking counts what is live."""
+        counts: dict[int, int] = {}
+        for vertex, _ in self._items(run):
+            counts[vertex] = counts.get(vertex, 0) + 1
+        assert run.marking.root.counts == counts
+        assert run.marking.root.occupied == sum(1 << v for v in counts)
+
+    def _waves(self, run: RunState) -> None:
+        """What waits is really blocked, and watches something that blocks it; what has fired is remembered only while it must be."""
+        topology = run.plan.topology
+        items = self._items(run)
+        for (join, stamp), wave in run.waves.items():
+            others = [i for i in items if i != (join, stamp)]
+            blocking = [v for v, at in others if topology.blocks(v, at, join, stamp)]
+            if run.halt is not None and run.halt.final and not blocking:
+                continue  # it starved
+            assert blocking, f"{run.name(join)}@{stamp} waits for nothing"
+            assert wave.blocked_by in blocking, f"{run.name(join)}@{stamp} watches {wave.blocked_by} of {blocking}"
+            assert _is_watched(run, wave), f"{run.name(join)}@{stamp} would not be woken"
+
+    def _instances(self, run: RunState) -> None:
+        """An instance of an `each` belongs to one item of one pass, with all that is in it; no more than the limit are open."""
+        topology = run.plan.topology
+        open_now: dict[int, set[int]] = {}
+        limits: dict[int, int] = {}
+        live = [(a.vertex, a.stamp, a.fans, a.status == "queued") for a in run.live.values()]
+        live += [(j, s, t.fans, False) for (j, s), w in run.waves.items() for t in w.tokens]
+        for vertex, stamp, fans, queued in live:
+            depths = [i for i in range(len(stamp)) if not topology.is_loop(vertex, i)]
+            assert len(depths) == len(fans)
+            for depth, (fan, index) in zip(depths, fans, strict=True):
+                region = topology.chain[vertex][depth]
+                place = self.places.setdefault((region, stamp[: depth + 1]), (fan.seq, index))
+                assert place == (fan.seq, index), f"two items share the instance {stamp[: depth + 1]}"
+                if fan.limit is not None and not (queued and fan is fans[-1][0]):
+                    open_now.setdefault(id(fan), set()).add(index)
+                    limits[id(fan)] = fan.limit
+        for fan_id, indices in open_now.items():
+            assert len(indices) <= limits[fan_id], f"{len(indices)} instances at once, {limits[fan_id]} allowed"
+
+    def _model(self, run: RunState, event: Event) -> None:
+        if self.model is None:
+            self.model = Naive(self.case)
+        elif isinstance(event, NodeFinished) and event.id in self.model.active:
+            self.model.finish(event.id)
+        model = self.model
+        assert set(run.live) == set(model.active)
+        waiting = {at: sorted((t.edge, t.discriminator) for t in w.tokens) for at, w in run.waves.items() if w.tokens}
+        assert waiting == {at: sorted((a.edge, a.discriminator) for a in found) for at, found in model.waiting.items()}
+        assert {at for at, w in run.waves.items() if w.fired} == model.fired
+
+
+def _is_watched(run: RunState, wave: Wave) -> bool:
+    """Whether some frame will wake the wave."""
+    topology: Topology = run.plan.topology
+    frames = [run.marking.root]
+    for region, coordinate in zip(topology.chain[wave.join], wave.stamp, strict=True):
+        frame = frames[-1]
+        children = frame.children.get(region, {})
+        if isinstance(coordinate, int):
+            earlier = [c for c in children if isinstance(c, int) and c < coordinate]
+            if any(wave in children[c].empty_watch for c in earlier):
+                return True
+        if coordinate not in children:
+            break
+        frames.append(children[coordinate])
+    return any(wave in watchers for f in frames for v, watchers in f.vertex_watch.items() if v in f.counts)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from hypothesis import given
+
+from orchestra_graph.graph.plan import Shape
+from orchestra_graph.render import picture_of, picture_of_run, text_of
+
+from . import hostile
+from .shapes import LICENCES, SUPPORT, activation, run, shape, work
+
+RECORD = run(
+    "waiting",
+    activation("classify"),
+    activation("find_order", attempts=3),
+    activation("check_policy"),
+    activation("check_stock"),
+    activation("approve", "waiting", waiting_for="anna"),
+)
+
+
+def test_a_run_is_a_table_in_reading_order() -> None:
+    assert text_of(picture_of_run(SUPPORT, RECORD)) == (
+        "support 1 · ticket-42\n"
+        "? waiting for anna · 5 steps · started 2026-03-01 12:00 UTC\n"
+        "  ✓ start         done\n"
+        "  ✓ classify      done · 1.0 s\n"
+        "  ✓ find_order    done · 3 attempts · 1.0 s\n"
+        "  ✓ check_policy  done · 1.0 s\n"
+        "  ✓ check_stock   done · 1.0 s\n"
+        "  ? approve       waiting for anna\n"
+        "  ○ refund        not yet · irreversible\n"
+        "  ○ draft         not yet\n"
+        "  ○ end           not yet\n"
+    )
+
+
+def test_a_graph_says_where_each_node_leads() -> None:
+    assert text_of(picture_of(LICENCES, "review")) == (
+        "review\n"
+        "  start\n"
+        "    → scan\n"
+        "  loop: at most 5 turns\n"
+        "    scan       writes packages\n"
+        "      → sort\n"
+        "      → collect  (empty)\n"
+        "    for each package, at most 8 at once\n"
+        "      sort     writes found\n"
+        "        → collect\n"
+        "    collect    writes open\n"
+        "      → ask_about  (open)\n"
+        "      → report  (otherwise)\n"
+        "    ask_about  may ask a person\n"
+        "      → scan  (↺ next turn)\n"
+        "  report\n"
+        "    → end\n"
+        "  end\n"
+    )
+
+
+def test_colours_are_used_only_when_asked_for() -> None:
+    picture = picture_of_run(SUPPORT, RECORD)
+    assert "\x1b" not in text_of(picture)
+    assert "  ? approve       \x1b[33mwaiting for anna\x1b[0m\n" in text_of(picture, colour=True)
+
+
+def test_columns_hold_with_signs_that_are_two_wide() -> None:
+    wide = shape([work("日本"), work("abcd")], [("START", "日本"), ("日本", "abcd"), ("abcd", "END")])
+    lines = text_of(picture_of_run(wide, run("running"))).splitlines()
+    assert lines[3:5] == ["  ○ 日本   not yet", "  ○ abcd   not yet"]
+
+
+@given(hostile.shapes())
+def test_no_name_commands_the_terminal(hostile_shape: Shape) -> None:
+    text = text_of(picture_of_run(hostile_shape, run("running")))
+    assert not set(text) & set("\x1b\x00\r\u202e")
+    assert all(name in text for name in ("start", "end"))

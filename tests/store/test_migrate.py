@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from orchestra_graph.store.migrate import APPLICATION_ID, bring_up_to_date, known_revisions, migrations_folder
+from orchestra_graph.store.tables import metadata
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+def test_the_migrations_make_the_tables_of_the_code(path: Path) -> None:
+    bring_up_to_date(path, "sqlite:///runs.db")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert connection.exec_driver_sql("PRAGMA application_id").scalar() == APPLICATION_ID
+        assert context.get_current_revision() == known_revisions()[-1]
+    engine.dispose()
+
+
+def test_a_revision_is_the_number_that_its_file_begins_with() -> None:
+    files = sorted((migrations_folder() / "versions").glob("*.py"))
+    found = [re.findall(r'^revision = "(\d{4})"$', file.read_text(), re.MULTILINE) for file in files]
+    assert [revision for [revision] in found] == known_revisions()
+    assert [file.name[:5] for file in files] == [f"{revision}_" for revision in known_revisions()]
+
+
+def test_a_file_that_is_empty_becomes_ours(path: Path) -> None:
+    path.touch()
+    bring_up_to_date(path, "sqlite:///runs.db")
+    before = path.read_bytes()
+    bring_up_to_date(path, "sqlite:///runs.db")
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["runs.db"]
+
+
+def imported_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return set(run.stdout.split())
+
+
+def test_what_is_slow_to_import_is_imported_when_it_is_needed(path: Path) -> None:
+    heavy = {"sqlalchemy", "alembic", "aiosqlite"}
+    assert not imported_after("from orchestra_graph.store import open_store; open_store()") & heavy
+    bring_up_to_date(path, "sqlite:///runs.db")
+    use = f"""
+import asyncio
+from orchestra_graph.store import open_store
+async def main():
+    async with open_store("sqlite:///{path}") as store:
+        await store.runs()
+asyncio.run(main())
+"""
+    assert imported_after(use) & heavy == {"sqlalchemy", "aiosqlite"}
