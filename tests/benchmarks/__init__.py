@@ -1,0 +1,1 @@
+"""Benchmarks: a command, no timed tests. Every figure is a ratio against a floor that is measured in the same run."""
