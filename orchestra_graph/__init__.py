@@ -6,7 +6,8 @@ survive crashes, deploys and months.
     from orchestra_graph import Engine, Graph, State, node
 """
 
-# What a graph is declared with.
+from typing import TYPE_CHECKING, Any
+
 from orchestra_graph._version import __version__ as __version__
 from orchestra_graph.errors import AlreadyAnswered as AlreadyAnswered
 from orchestra_graph.errors import BadInput as BadInput
@@ -42,17 +43,6 @@ from orchestra_graph.graph.policies import Limits as Limits
 from orchestra_graph.graph.policies import Retry as Retry
 from orchestra_graph.graph.question import Question as Question
 from orchestra_graph.runtime.context import Context as Context
-
-# What runs it.
-from orchestra_graph.runtime.engine import Engine as Engine
-from orchestra_graph.runtime.engine import Run as Run
-from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
-from orchestra_graph.runtime.outcomes import Done as Done
-from orchestra_graph.runtime.outcomes import Failed as Failed
-from orchestra_graph.runtime.outcomes import OpenQuestion as OpenQuestion
-from orchestra_graph.runtime.outcomes import Outcome as Outcome
-from orchestra_graph.runtime.outcomes import Stopped as Stopped
-from orchestra_graph.runtime.outcomes import Waiting as Waiting
 from orchestra_graph.state.patch import Patch as Patch
 from orchestra_graph.state.reducers import add as add
 from orchestra_graph.state.reducers import append as append
@@ -61,3 +51,41 @@ from orchestra_graph.state.reducers import last as last
 from orchestra_graph.state.reducers import reducer as reducer
 from orchestra_graph.state.schema import State as State
 from orchestra_graph.state.schema import later as later
+
+# What runs it. It is imported when it is first named: a module that only declares graphs stays quick to import.
+if TYPE_CHECKING:
+    from orchestra_graph.runtime.engine import Engine as Engine
+    from orchestra_graph.runtime.engine import Run as Run
+    from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
+    from orchestra_graph.runtime.outcomes import Done as Done
+    from orchestra_graph.runtime.outcomes import Failed as Failed
+    from orchestra_graph.runtime.outcomes import OpenQuestion as OpenQuestion
+    from orchestra_graph.runtime.outcomes import Outcome as Outcome
+    from orchestra_graph.runtime.outcomes import Stopped as Stopped
+    from orchestra_graph.runtime.outcomes import Waiting as Waiting
+
+_LAZY = {
+    "Engine": "runtime.engine",
+    "Run": "runtime.engine",
+    "Cancelled": "runtime.outcomes",
+    "Done": "runtime.outcomes",
+    "Failed": "runtime.outcomes",
+    "OpenQuestion": "runtime.outcomes",
+    "Outcome": "runtime.outcomes",
+    "Stopped": "runtime.outcomes",
+    "Waiting": "runtime.outcomes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'orchestra_graph' has no attribute '{name}'")
+    from importlib import import_module
+
+    value = getattr(import_module(f"orchestra_graph.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -54,12 +54,13 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The run began. ``values`` is what every field starts with; ``steps`` and ``seconds`` are its limits."""
+    """The run began. ``values`` is what every field starts with; the rest are its limits."""
 
     at: float
     values: Mapping[str, Any]
     steps: int | None = None
     seconds: float | None = None
+    turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,11 +173,12 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRetried:
-    """Somebody asked for another go after a failure or a limit; ``steps`` and ``seconds`` are the new limits."""
+    """Somebody asked for another go after a failure or a limit; the rest are the new limits."""
 
     at: float
     steps: int | None = None
     seconds: float | None = None
+    turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

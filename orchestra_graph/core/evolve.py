@@ -125,12 +125,13 @@ class _Step:
         run = self.run
         node = run.plan.nodes[activation.vertex]
         set_status(run, activation, "ready")
-        if node.turns is not None:
+        allowed = run.turns_allowed if node.counts_turns else node.turns
+        if allowed is not None:
             scope = (activation.vertex, scope_prefix(run.plan, activation.vertex, activation.stamp))
             count = run.turns[scope] = run.turns.get(scope, 0) + 1
-            if count > node.turns:
-                reason = f"'{node.name}' has had its {node.turns} turns"
-                halt(run, Halt("stopped", reason, f"turns of '{node.name}'", node.turns))
+            if count > allowed:
+                reason = f"'{node.name}' has had its {allowed} turns"
+                halt(run, Halt("stopped", reason, f"turns of '{node.name}'", allowed))
 
     # -- joins --------------------------------------------------------------------------------------
 
@@ -290,7 +291,7 @@ def _conflict(message: str) -> ev.ErrorInfo:
 
 def _run_started(run: RunState, event: ev.RunStarted) -> list[Activation]:
     run.started_at = event.at
-    run.steps_allowed, run.seconds_allowed = event.steps, event.seconds
+    run.steps_allowed, run.seconds_allowed, run.turns_allowed = event.steps, event.seconds, event.turns
     revision = run.revisions.first(event.values, run.seq).hold()
     start = Activation("START", 0, (), (), revision, (), event.at)
     step = _Step(run, event.at)
@@ -393,7 +394,7 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> None:
     run.halt = None
     run.status = "running"
     run.turns.clear()
-    run.steps_allowed, run.seconds_allowed = event.steps, event.seconds
+    run.steps_allowed, run.seconds_allowed, run.turns_allowed = event.steps, event.seconds, event.turns
     run.steps_before, run.active = run.steps, 0.0
     for activation in [a for a in run.live.values() if a.status == "failed"]:
         activation.attempt = 1

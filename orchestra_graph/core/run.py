@@ -208,6 +208,7 @@ class RunState:
         started_at: When the run began.
         steps_allowed: The limit on steps.
         seconds_allowed: The limit on time.
+        turns_allowed: The limit on the turns of loops that have none of their own.
     """
 
     plan: Plan
@@ -233,6 +234,7 @@ class RunState:
     started_at: float = 0.0
     steps_allowed: int | None = None
     seconds_allowed: float | None = None
+    turns_allowed: int | None = None
 
     @staticmethod
     def of(plan: Plan) -> RunState:

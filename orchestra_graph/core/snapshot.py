@@ -30,6 +30,7 @@ _COUNTS = (
     "started_at",
     "steps_allowed",
     "seconds_allowed",
+    "turns_allowed",
 )
 _ACTIVATION = ("status", "attempt", "since", "started", "asked", "question", "to", "expires_at", "retry_at", "doubt")
 
@@ -76,9 +77,11 @@ class _Freezer:
     def body(self) -> dict[str, Any]:
         run = self.run
         tokens = [token for wave in run.waves.values() for token in wave.tokens]
-        heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens] + run.lost
+        lost = run.lost
+        heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens] + lost
         if run.result is not None:
-            heads.append(run.result)
+            # Nothing goes on, so its view is enough; made again from its parents, what was lost would count like the rest.
+            heads, lost = [run.result], []
         base, since = history(heads) if heads else (None, [])
         frozen: dict[str, Any] = {name: getattr(run, name) for name in _COUNTS}
         frozen["halt"] = None if run.halt is None else _halt_out(run.halt)
@@ -89,7 +92,7 @@ class _Freezer:
         frozen["revisions"] = [_revision_out(r) for r in sorted(since, key=lambda r: r.index)]
         frozen["live"] = [self._activation(a) for a in run.live.values()]
         frozen["waves"] = [[w.join, w.stamp, w.fired, [self._token(t) for t in w.tokens]] for w in run.waves.values()]
-        frozen["lost"] = [r.index for r in run.lost]
+        frozen["lost"] = [r.index for r in lost]
         frozen["result"] = None if run.result is None else run.result.index
         frozen["fans"] = [self._fan(fan) for fan in self.fan_list]
         return frozen

@@ -364,7 +364,8 @@ class _Compiler:
 
     def _plan(self, schema: Schema, signatures: dict[str, Signature], scopes: Sequence[Scope]) -> Plan:
         topology = Topology(self.end + 1, [(e.source, e.target) for e in self.edges], scopes=scopes)
-        turns = self._turns(topology)
+        turns = self._turns()
+        heads = {r.head for r in topology.regions if not any(v in turns for v in r.members)}
         nodes = [PlanNode(index=0, name="START", kind="start", groups=tuple(self.groups[0]))]
         for name, node in self.graph.steps.items():
             signature, index = signatures[name], self.vertex[name]
@@ -383,6 +384,7 @@ class _Compiler:
                     optional=signature.optional,
                     groups=tuple(self.groups[index]),
                     turns=turns.get(index),
+                    counts_turns=index in heads,
                     where=node.where,
                 )
             )
@@ -401,16 +403,13 @@ class _Compiler:
             fingerprint=fingerprint_of(shape),
         )
 
-    def _turns(self, topology: Topology) -> dict[int, int]:
-        """How often a node may run: what was said, and the default for the head of every loop about which nothing was."""
+    def _turns(self) -> dict[int, int]:
+        """How often a node may run, where that was said."""
         turns: dict[int, int] = {}
         for place, allowed, where in self.graph.turns:
             vertex = self._at(place, where)
             if vertex is not None:
                 turns[vertex] = min(allowed, turns.get(vertex, allowed))
-        for region in topology.regions:
-            if region.head is not None and not any(v in turns for v in region.members):
-                turns[region.head] = self.graph.limits.turns
         self._raise()
         return turns
 
@@ -443,6 +442,7 @@ def _shape(schema: Schema, nodes: Sequence[PlanNode], edges: Sequence[Edge], top
             "writes": list(n.writes.fields),
             "effect": n.options.effect,
             "turns": n.turns,
+            "counts_turns": n.counts_turns,
             "optional": n.optional,
         }
         for n in nodes

@@ -70,7 +70,8 @@ class PlanNode:
         answer: For a question: the type of the answer.
         optional: For a question: it may ask nobody.
         groups: Its out-edges.
-        turns: How often it may run in one instance of the `each` around it, or None.
+        turns: How often it may run in one instance of the `each` around it, where that was said.
+        counts_turns: Nothing was said of the loop that it heads: the run's own limit on turns counts here.
         where: File and line.
     """
 
@@ -85,6 +86,7 @@ class PlanNode:
     optional: bool = False
     groups: tuple[Group, ...] = ()
     turns: int | None = None
+    counts_turns: bool = False
     where: str = ""
 
     @property

@@ -29,7 +29,7 @@ from orchestra_graph.runtime import answers
 from orchestra_graph.runtime.classify import next_attempt
 from orchestra_graph.runtime.invoke import Invoker, Result
 from orchestra_graph.runtime.journal import body_of, text
-from orchestra_graph.store.base import Append, LogRow, QuestionRow, QuestionStatus, RunRow, Snapshot, Store
+from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, QuestionStatus, RunRow, Snapshot, Store
 
 __all__ = ["Drive"]
 
@@ -100,16 +100,17 @@ class Drive:
         """Drive until the run rests.
 
         Returns:
-            How it rests; ``running`` when it was stopped.
+            How it rests; ``running`` when it was stopped, or another process owns it now.
 
         Raises:
             StoreError: Something could not be written. Nothing more was started.
-            Fenced: Another process owns the run now.
         """
         try:
             self._set_timers()
             await self._collect_answers(resuming=True)
             while True:
+                if self._watch is not None and self._watch.done():
+                    self._watch.result()  # the store failed while answers were looked for
                 if self._inbox:
                     await self._turn()
                 self._start()
@@ -121,6 +122,8 @@ class Drive:
                 if not self._inbox:
                     self._wake.clear()
                     await self._wake.wait()
+        except Fenced:
+            return "running"
         finally:
             for timer in self._timers:
                 timer.cancel()
@@ -141,7 +144,7 @@ class Drive:
             evolve(self.run, happening.event)
             self._follow(happening.event)
         if len(self._tasks) > self.run.running:
-            await self._cancel([t for i, t in self._tasks.items() if not self._runs(i)])
+            await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self._runs(i)])
         self._take_snapshot()
 
     def _runs(self, identity: str) -> bool:
@@ -189,8 +192,8 @@ class Drive:
                 self._launch(activation)
         elif isinstance(event, ev.NodeFailed) and event.retry_at is not None:
             self._at(event.retry_at, self._due, event.id)
-        elif isinstance(event, ev.QuestionAsked) and self._watch is None:
-            self._watch = asyncio.create_task(self._watch_answers(), name=f"answers of {self.row.key}")
+        elif isinstance(event, ev.QuestionAsked):
+            self._begin_watch()
         elif isinstance(event, ev.LimitPassed):
             for identity, task in self._tasks.items():
                 decide.give_back(self.run, identity)
@@ -218,8 +221,10 @@ class Drive:
     def _finished(self, identity: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(identity) is task:
             del self._tasks[identity]
-        if not task.cancelled() and task.exception() is not None:
-            self._put(Happening(self._failure(self.run.live[identity], task.exception(), 0.0)))
+        error = None if task.cancelled() else task.exception()
+        activation = self.run.live.get(identity)
+        if error is not None and activation is not None:
+            self._put(Happening(self._failure(activation, error, 0.0)))
 
     async def _perform(self, activation: Activation) -> None:
         """Run one attempt of one activation, and put what came of it into the inbox."""
@@ -294,6 +299,11 @@ class Drive:
         )
         self._put(Happening(event, asked=row))
 
+    def _begin_watch(self) -> None:
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_answers(), name=f"answers of {self.row.key}")
+            self._watch.add_done_callback(lambda _: self._wake.set())
+
     async def _watch_answers(self) -> None:
         """Look for answers, from whatever process, while anything is asked."""
         while True:
@@ -348,8 +358,8 @@ class Drive:
         for activation in self.run.live.values():
             if activation.status == "retrying" and activation.retry_at is not None:
                 self._at(activation.retry_at, self._due, activation.id)
-        if self.run.asking and self._watch is None:
-            self._watch = asyncio.create_task(self._watch_answers(), name=f"answers of {self.row.key}")
+        if self.run.asking:
+            self._begin_watch()
         allowed = self.run.seconds_allowed
         if allowed is not None:
             self._at(self.clock.now() + allowed - self.run.active, self._time_is_over, allowed)
@@ -411,6 +421,8 @@ class Drive:
     async def _let_go(self) -> RunStatus:
         """Stop driving: what has a result is stored, what has none starts again wherever the run is resumed."""
         await self._cancel(list(self._tasks.values()))
+        # An irreversible node whose start is not in the log yet has not begun, and must not seem to have.
+        self._inbox = deque(h for h in self._inbox if not isinstance(h.event, ev.NodeStarted))
         if self._inbox:
             await self._turn()
         await self._write([], release=True)

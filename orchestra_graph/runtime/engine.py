@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import ValidationError
@@ -50,7 +51,7 @@ from orchestra_graph.runtime.resources import Resources
 from orchestra_graph.runtime.threads import Threads
 from orchestra_graph.state.codec import first_line
 from orchestra_graph.state.schema import State
-from orchestra_graph.store.base import NewRun, QuestionRow, RunRow, Store
+from orchestra_graph.store.base import Append, NewRun, QuestionRow, RunRow, Store
 from orchestra_graph.store import open_store
 
 __all__ = ["Engine", "Run"]
@@ -231,7 +232,11 @@ class Engine:
         epoch = await self.store.claim(row.number)
         if row.number in self._driving:  # another task of this process was quicker
             return await self._take(row, plan, first)
-        run = await load_run(self.store, plan, row)
+        try:
+            run = await load_run(self.store, plan, row)
+        except BaseException:
+            await self.store.append(Append(run=row.number, epoch=epoch, release=True))
+            raise
         return self._drive(plan, row, epoch, run, first or ev.RunResumed(at=self.clock.now()))
 
 
@@ -259,7 +264,9 @@ def _input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[ev.RunS
             raise BadInput(f"field '{name}' does not fit: {first_line(error)}") from None
         except NotStorable as error:
             raise BadInput(str(error)) from None
-    return ev.RunStarted(at=at, values=values, steps=limits.steps, seconds=limits.seconds), fragments
+    return ev.RunStarted(
+        at=at, values=values, steps=limits.steps, seconds=limits.seconds, turns=limits.turns
+    ), fragments
 
 
 class Run(Generic[S]):
@@ -344,7 +351,7 @@ class Run(Generic[S]):
         driven = engine._driving.get(self._row.number)
         if driven is None:
             row = await self._now()
-            if row.status in _ENDED:
+            if row.status in _ENDED or (row.status == "waiting" and not await self._has_news()):
                 return await self._outcome(await self._load(), row)
             try:
                 driven = await engine._take(row, self._plan())
@@ -354,6 +361,12 @@ class Run(Generic[S]):
         await asyncio.shield(driven.task)
         row = await self._now()
         return None if row.status == "running" else await self._outcome(driven.drive.run, row)
+
+    async def _has_news(self) -> bool:
+        """Whether a question that the run waits for was answered, or its time is over."""
+        asking = {activation.question for activation in (await self._load()).questions}
+        open_now = {question.id for question in await self.questions()}
+        return not asking <= open_now
 
     async def result(self) -> S:
         """Drive the run until it rests, and give its final state.
@@ -396,9 +409,13 @@ class Run(Generic[S]):
                 self.key, row.status, "be retried" + (": what failed would fail again" if _note(row) else "")
             )
         state = await self._load()
-        steps = limits.steps if limits else state.steps_allowed
-        seconds = limits.seconds if limits else state.seconds_allowed
-        again = ev.RunRetried(at=self._engine.clock.now(), steps=steps, seconds=seconds)
+        now = self._engine.clock.now()
+        if limits is None:
+            again = ev.RunRetried(
+                at=now, steps=state.steps_allowed, seconds=state.seconds_allowed, turns=state.turns_allowed
+            )
+        else:
+            again = ev.RunRetried(at=now, steps=limits.steps, seconds=limits.seconds, turns=limits.turns)
         await self._engine._take(row, self._plan(), again)
 
     async def cancel(self) -> None:
@@ -444,7 +461,8 @@ class Run(Generic[S]):
         row = await store.answer(number, question, given, self._engine.clock.now())
         _check_stands(row, given)
         if number in self._engine._ours and number not in self._engine._driving:
-            await self.resume()
+            with suppress(RunOwned):  # somebody else took it over meanwhile, and sees the answer
+                await self.resume()
 
     def _accept(self, row: QuestionRow, value: object, *, parsed_json: bool) -> str:
         if self._graph is None and self.graph not in self._engine._graphs:

@@ -62,9 +62,9 @@ def _failed_out(e: ev.NodeFailed) -> dict[str, Any]:
 
 
 _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
-    ev.RunStarted: lambda e: {"steps": e.steps, "seconds": e.seconds},
+    ev.RunStarted: lambda e: {"steps": e.steps, "seconds": e.seconds, "turns": e.turns},
     ev.RunResumed: lambda e: {"engine": e.engine},
-    ev.RunRetried: lambda e: {"steps": e.steps, "seconds": e.seconds},
+    ev.RunRetried: lambda e: {"steps": e.steps, "seconds": e.seconds, "turns": e.turns},
     ev.RunCancelled: lambda e: {},
     ev.RunEnded: lambda e: {"status": e.status},
     ev.LimitPassed: lambda e: {"limit": e.limit, "allowed": e.allowed},
@@ -110,6 +110,10 @@ def _writes_in(body: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
     return {name: plan.codec.fields[name].load(value) for name, value in body.get("writes", {}).items()}
 
 
+def _limits_in(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: body.get(name) for name in ("steps", "seconds", "turns")}
+
+
 def _finished_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
     taken = [ev.Taken(*t) if isinstance(t, list) else ev.Taken(t) for t in body.get("taken", ())]
     items = {int(edge): _items_in(int(edge), values, plan) for edge, values in body.get("items", {}).items()}
@@ -150,11 +154,9 @@ def _failed_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Even
 
 
 _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
-    "RunStarted": lambda at, b, p: ev.RunStarted(
-        at=at, values=_writes_in(b, p), steps=b.get("steps"), seconds=b.get("seconds")
-    ),
+    "RunStarted": lambda at, b, p: ev.RunStarted(at=at, values=_writes_in(b, p), **_limits_in(b)),
     "RunResumed": lambda at, b, p: ev.RunResumed(at=at, engine=b.get("engine", "")),
-    "RunRetried": lambda at, b, p: ev.RunRetried(at=at, steps=b.get("steps"), seconds=b.get("seconds")),
+    "RunRetried": lambda at, b, p: ev.RunRetried(at=at, **_limits_in(b)),
     "RunCancelled": lambda at, b, p: ev.RunCancelled(at=at),
     "RunEnded": lambda at, b, p: ev.RunEnded(at=at, status=b["status"]),
     "LimitPassed": lambda at, b, p: ev.LimitPassed(at=at, limit=b["limit"], allowed=b["allowed"]),

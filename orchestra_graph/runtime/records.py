@@ -38,7 +38,14 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
     edges = [Edge(source=e["from"], target=e["to"], kind=e["kind"], label=e["label"]) for e in shape["edges"]]
     scopes = [Scope(s["edge"], frozenset(s["members"]), s["collector"]) for s in shape["scopes"]]
     nodes = [
-        PlanNode(index=i, name=n["name"], kind=n["kind"], turns=n["turns"], groups=_groups(shape["groups"][i]))
+        PlanNode(
+            index=i,
+            name=n["name"],
+            kind=n["kind"],
+            turns=n["turns"],
+            counts_turns=n["counts_turns"],
+            groups=_groups(shape["groups"][i]),
+        )
         for i, n in enumerate(shape["nodes"])
     ]
     topology = Topology(len(nodes), [(e.source, e.target) for e in edges], scopes=scopes)

@@ -72,11 +72,23 @@ class Identity:
 
     def is_alive(self, engine: str) -> bool:
         """Whether an engine still runs; the file of a dead one is removed."""
-        return engine == self.id or is_held(self._path(engine))
+        if engine == self.id:
+            return True
+        path = self._path(engine)
+        try:
+            return is_held(path)
+        except OSError as error:
+            raise StoreError(
+                self._url, f"whether another process is alive cannot be seen from its lock, {path}: {error.strerror}"
+            ) from error
 
     def sweep_files(self) -> None:
         """Remove the files that dead engines left behind."""
-        for name in os.listdir(self._folder):
+        try:
+            names = os.listdir(self._folder)
+        except OSError:  # a directory that may be used, but not be listed
+            return
+        for name in names:
             if name.startswith(self._prefix) and name.endswith(_SUFFIX):
                 self.is_alive(name[len(self._prefix) : -len(_SUFFIX)])
 

@@ -81,7 +81,8 @@ def is_held(path: Path) -> bool:
             if not _try_lock(descriptor):
                 return True
             if _is_still(path, descriptor):
-                path.unlink()
+                with contextlib.suppress(OSError):  # dead, whether or not we may tidy up after it
+                    path.unlink()
                 return False
         finally:
             os.close(descriptor)

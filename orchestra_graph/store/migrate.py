@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import orchestra_graph
 from orchestra_graph.errors import EngineBug, StoreBroken, StoreBusy, StoreError, StoreNewer
 from orchestra_graph.store.faults import store_error
 from orchestra_graph.store.locks import FileLock
@@ -55,7 +54,7 @@ def bring_up_to_date(path: Path, url: str) -> None:
 
 def migrations_folder() -> Path:
     """The Alembic scripts: inside of the package where it is installed, beside it in the source tree."""
-    package = Path(orchestra_graph.__file__).parent
+    package = Path(__file__).parent.parent
     places = (package / "migrations", package.parent / "migrations")
     for place in places:
         if (place / "env.py").is_file():

@@ -243,7 +243,7 @@ class SqliteStore:
         # In autocommit mode sqlite3 begins no transactions of its own: a read sees what is committed just then.
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(self._path)),
-            poolclass=AsyncAdaptedQueuePool,  # for files, SQLAlchemy before 2.0.38 takes one that opens the file each time
+            poolclass=AsyncAdaptedQueuePool,  # SQLAlchemy before 2.0.38 would open the file for each read
             pool_size=_READERS + 1,
             max_overflow=0,
             connect_args={"timeout": self._busy_timeout, "isolation_level": None},

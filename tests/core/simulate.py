@@ -322,7 +322,8 @@ class Watch:
         open_now: dict[int, set[int]] = {}
         limits: dict[int, int] = {}
         live = [(a.vertex, a.stamp, a.fans, a.status == "queued") for a in run.live.values()]
-        live += [(j, s, t.fans, False) for (j, s), w in run.waves.items() for t in w.tokens]
+        for (join, at), wave in run.waves.items():
+            live += [(join, at, t.fans, bool(t.fans) and t.edge == t.fans[-1][0].edge) for t in wave.tokens]
         for vertex, stamp, fans, queued in live:
             depths = [i for i in range(len(stamp)) if not topology.is_loop(vertex, i)]
             assert len(depths) == len(fans)

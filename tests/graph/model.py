@@ -250,7 +250,7 @@ class Player:
         """
         self.live.append((0, (), (), 0, {}))
         while not self.done:
-            ready = [w for w in self.waves if self._ready(w)]
+            ready = [w for w in self.waves if not self._blocked(w)]
             choice = self.rng.randrange(len(self.live) + len(ready))
             if choice < len(self.live):
                 self._complete(*self.live.pop(choice))
@@ -273,6 +273,8 @@ class Player:
         for edge, times in self._choose(v, stamp, past, newest):
             for item in range(times):
                 self._send(edge, stamp, discriminator, item if edge in self.model.entering else None, past, newest)
+        while wave := next((w for w in self.waves if self._enough(w)), None):
+            self._fire(wave)
 
     def _write(self, v: int, number: int, newest: Mapping[int, int]) -> Mapping[int, int]:
         written = self.writes[v]
@@ -322,9 +324,6 @@ class Player:
     def _enough(self, wave: tuple[int, Stamp]) -> bool:
         rule = self.topology.rule[wave[0]]
         return rule.races and len({(t.edge, t.discriminator) for t in self.waves[wave]}) >= rule.count
-
-    def _ready(self, wave: tuple[int, Stamp]) -> bool:
-        return self._enough(wave) or not self._blocked(wave)
 
     def _fire(self, wave: tuple[int, Stamp]) -> None:
         join, stamp = wave

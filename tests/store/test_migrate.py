@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from orchestra_graph.errors import StoreBusy
+from orchestra_graph.store import migrate
+from orchestra_graph.store.locks import FileLock
 from orchestra_graph.store.migrate import APPLICATION_ID, bring_up_to_date, known_revisions, migrations_folder
 from orchestra_graph.store.tables import metadata
 
@@ -44,6 +48,33 @@ def test_a_file_that_is_empty_becomes_ours(path: Path) -> None:
     bring_up_to_date(path, "sqlite:///runs.db")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["runs.db"]
+
+
+def test_a_file_that_looks_broken_for_a_moment_is_looked_at_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be another process's, in the middle of being made."""
+    bring_up_to_date(path, "sqlite:///runs.db")
+    real = migrate._read_only
+    looks: list[Path] = []
+
+    def first_broken(path: Path) -> sqlite3.Connection:
+        looks.append(path)
+        if len(looks) == 1:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return real(path)
+
+    monkeypatch.setattr(migrate, "_read_only", first_broken)
+    bring_up_to_date(path, "sqlite:///runs.db")
+    assert len(looks) == 2
+
+
+def test_another_process_that_never_ends_its_migration_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "_PATIENCE", 0.02)
+    lock = FileLock.take(path.with_name("runs.db-migrate.lock"), timeout=0)
+    assert lock is not None
+    with pytest.raises(StoreBusy, match="bringing it up to date"):
+        bring_up_to_date(path, "sqlite:///runs.db")
+    lock.drop()
+    bring_up_to_date(path, "sqlite:///runs.db")
 
 
 def imported_after(code: str) -> set[str]:
