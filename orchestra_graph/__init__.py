@@ -1,7 +1,7 @@
 """orchestra_graph: a stateful graph workflow engine for AI orchestration.
 
-Declare a graph of nodes over a typed state, run it, and find every step in SQL: loops, branches, parallel work and pauses for a person
-survive crashes, deploys and months.
+Declare a graph of nodes over a typed state, run it, and find every step in SQL: loops, branches, parallel work and
+pauses for a person survive crashes, deploys and months.
 
     from orchestra_graph import Engine, Graph, State, node
 """

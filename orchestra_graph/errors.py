@@ -37,8 +37,9 @@
     ├── MissingExtra             a package that is an extra is not installed: says the pip line
     └── EngineBug                our mistake: please report it
 
-Told apart: *declared wrong* (at compile), *the world failed* (may be retried), *asked wrong* (nothing happened), *a limit*, *our bug*.
-Every class builds its message from its arguments and keeps them as attributes; all of them survive pickle.
+Told apart: *declared wrong* (at compile), *the world failed* (may be retried), *asked wrong* (nothing happened), *a
+limit*, *our bug*. Every class builds its message from its arguments and keeps them as attributes; all of them survive
+pickle.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """`evolve`: fold one event into the state of a run. The small-step semantics of `docs/semantics.md`, and nothing else.
 
-Rule 1. No clock, chance, I/O or user code but reducers. The same events in the same order give the same state, live and replayed.
+Rule 1. No clock, chance, I/O or user code but reducers. The same events in the same order give the same state, live and
+replayed.
 Rule 2. A completion first adds what follows from it and only then takes away what was; no join is asked in between.
 Rule 3. An event about an activation that is not live any more (it was withdrawn) changes nothing.
-Rule 4. The cost of an event depends on what the event starts and ends, not on how long the run or how large the state is.
+Rule 4. The cost of an event depends on what the event starts and ends, not on how long the run or how large the state
+is.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ __all__ = ["evolve"]
 
 
 def evolve(run: RunState, event: ev.Event) -> Sequence[Activation]:
-    """Fold *event* into *run*, in place: there is one owner, and copying a wide marking at each event would be quadratic.
+    """Fold *event* into *run*, in place.
+
+    There is one owner, and copying a wide marking at each event would be quadratic.
 
     Returns:
         The activations that became live.

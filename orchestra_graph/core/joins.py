@@ -1,7 +1,8 @@
 """The join rules, as a table: what a wave does when a token arrives, and when nothing can arrive any more.
 
-A rule answers two questions about a wave. *Early*: does it fire with what has come, though more could? *Closing*: nothing blocks it any
-more; which activations does it start? Everything else (who blocks whom, what is withdrawn) is the same for all rules.
+A rule answers two questions about a wave. *Early*: does it fire with what has come, though more could? *Closing*:
+nothing blocks it any more; which activations does it start? Everything else (who blocks whom, what is withdrawn) is the
+same for all rules.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _expected(wave: Wave, topology: Topology) -> list[int]:
 def _enough(wave: Wave, rule: JoinRule, topology: Topology) -> bool:
     """`first(n)`: an arrival is an in-edge and a discriminator, so the instances of one `each` count one by one.
 
-    No two tokens of a wave have both in common, so they need not be compared (of a wide `each` that would be quadratic).
+    No two tokens of a wave have both in common, so they need not be compared: of a wide `each` that would be quadratic.
     """
     return len(wave.tokens) >= rule.count
 

@@ -1,16 +1,19 @@
 """Where the live tokens of a run are, and which waiting joins they still hold up.
 
-The join rule (`docs/semantics.md`): a wave (a join and a stamp) fires when no live item outside of it can still reach the join in this
-turn, or is in an earlier turn of a loop around it. Asked of one item, this is `Topology.blocks`. Asked of all of them at once it is
-cheap, because what counts is only *in which region instance* an item stands:
+The join rule (`docs/semantics.md`): a wave (a join and a stamp) fires when no live item outside of it can still reach
+the join in this turn, or is in an earlier turn of a loop around it. Asked of one item, this is `Topology.blocks`. Asked
+of all of them at once it is cheap, because what counts is only *in which region instance* an item stands:
 
-* A *frame* is one region instance with a live item: one turn of a loop, one instance of an `each`; the root frame is the run.
-* A frame counts the live items at each vertex in it, nested frames included, and keeps the occupied vertices as a bitset.
-* A wave is blocked iff, in one of the frames around it, an occupied vertex is in the join's mask for that depth, or an earlier turn of
-  the loop that comes next is alive. That is a few integer operations, whatever the number of items.
+* A *frame* is one region instance with a live item: one turn of a loop, one instance of an `each`; the root frame is
+  the run.
+* A frame counts the live items at each vertex in it, nested frames included, and keeps the occupied vertices as a
+  bitset.
+* A wave is blocked iff, in one of the frames around it, an occupied vertex is in the join's mask for that depth, or an
+  earlier turn of the loop that comes next is alive. That is a few integer operations, whatever the number of items.
 
-A blocked wave *watches* one thing that blocks it (a vertex of a frame, or an earlier turn). Only when that count falls to zero is the
-question asked again: new items never block a wave that was free (lemma L1), so nothing else can change the answer for the better.
+A blocked wave *watches* one thing that blocks it (a vertex of a frame, or an earlier turn). Only when that count falls
+to zero is the question asked again: new items never block a wave that was free (lemma L1), so nothing else can change
+the answer for the better.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ class ActivationRecord:
     Attributes:
         id: Its durable id, such as ``work@1#3``: node, turn of the loop, instance of the `each`.
         node: The node's name.
-        status: ``ready`` (not started), ``running``, ``waiting`` (for a person), ``retrying``, ``done``, ``failed`` or ``withdrawn``.
+        status: ``ready`` (not started), ``running``, ``waiting`` (for a person), ``retrying``, ``done``, ``failed`` or
+            ``withdrawn``.
         attempts: How often it was tried.
         started: When it could first run, seconds since the epoch.
         ended: When it ended, or None.

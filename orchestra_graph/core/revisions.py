@@ -1,19 +1,22 @@
 """The state of a run: a growing graph of deltas, of which every live token sees the part that is its own past.
 
-A *revision* is a point of that graph: one commit (a delta on top of one parent) or one merge (several parents). The value of a field at a
-revision is the fold of the deltas in its past in the order of their logical keys, so it never depends on what finished first.
+A *revision* is a point of that graph: one commit (a delta on top of one parent) or one merge (several parents). The
+value of a field at a revision is the fold of the deltas in its past in the order of their logical keys, so it never
+depends on what finished first.
 
 * A commit folds one delta onto its parent's view: its key is larger than every key of its past.
-* A merge looks for the *base*, the latest revision through which every path to the merged ones leads. All that lies behind is younger than
-  the base in every respect, so it is folded, sorted by key, onto the base's view. The cost is what happened since the base.
+* A merge looks for the *base*, the latest revision through which every path to the merged ones leads. All that lies
+  behind is younger than the base in every respect, so it is folded, sorted by key, onto the base's view. The cost is
+  what happened since the base.
 * A field without a reducer holds the causally newest write. If that is not one write, the merge is in conflict there.
-* A losing branch (of a race, or withdrawn) has lost its plain writes; what it gave to reducers counts in the final state.
+* A losing branch (of a race, or withdrawn) has lost its plain writes; what it gave to reducers counts in the final
+  state.
 
-Views share everything that did not change, and grown fields share one buffer; a view is never changed. A view is kept only where a later
-merge may need it: at live revisions, and where lineages fork.
+Views share everything that did not change, and grown fields share one buffer; a view is never changed. A view is kept
+only where a later merge may need it: at live revisions, and where lineages fork.
 
-Source: revisions as joins in a semilattice of delta sets, as in state-based CRDTs (Shapiro et al., 2011); the search for a merge's base is
-the one of version control systems.
+Source: revisions as joins in a semilattice of delta sets, as in state-based CRDTs (Shapiro et al., 2011); the search
+for a merge's base is the one of version control systems.
 """
 
 from __future__ import annotations
@@ -68,9 +71,9 @@ class Folded(NamedTuple):
 class Grown:
     """A sequence that only gets longer, and the log rows that its elements came from.
 
-    Several revisions share one buffer; each sees the part up to its own length. Whoever adds to the end of the buffer goes on in place; any
-    other begins a buffer of its own behind the part that it sees. So adding never copies, whatever the length. Reading puts the parts
-    together once.
+    Several revisions share one buffer; each sees the part up to its own length. Whoever adds to the end of the buffer
+    goes on in place; any other begins a buffer of its own behind the part that it sees. So adding never copies,
+    whatever the length. Reading puts the parts together once.
     """
 
     __slots__ = ("_before", "_items", "_length", "_seqs", "_sources")

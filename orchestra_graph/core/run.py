@@ -17,8 +17,9 @@ from orchestra_graph.graph.topology import Discriminator, Stamp
 __all__ = ["Activation", "Fan", "Halt", "RunState", "Status", "Token", "Wave", "activation_id", "scope_prefix"]
 
 Status: TypeAlias = Literal["queued", "ready", "running", "retrying", "asking", "failed"]
-"""Of a live activation. ``queued``: its `each` runs as many as it may. ``ready``: may start. ``running``: handed to the driver.
-``retrying``: waits for its next attempt. ``asking``: waits for a person. ``failed``: for good, unless the run is retried."""
+"""Of a live activation. ``queued``: its `each` runs as many as it may. ``ready``: may start. ``running``: handed to the
+driver. ``retrying``: waits for its next attempt. ``asking``: waits for a person. ``failed``: for good, unless the run
+is retried."""
 
 
 class Fan:
@@ -139,7 +140,7 @@ class Token:
 
     @property
     def inside(self) -> Fans:
-        """The `each` passes that count it: a token that waits at the first node of a body has opened no instance yet."""
+        """The `each` passes that count it: a token that waits at the entry of a body has opened no instance yet."""
         return self.fans[:-1] if self.fans and self.fans[-1][0].edge == self.edge else self.fans
 
 
@@ -253,10 +254,10 @@ class RunState:
 
 
 def activation_id(name: str, stamp: Stamp, discriminator: Discriminator) -> str:
-    """The durable name of an activation: ``node``, ``node@turn.turn``, ``node#item``, ``node@turn#item``, ``node~path``.
+    """The durable name of an activation: ``node``, ``node@turn``, ``node#item``, ``node@turn#item``, ``node~path``.
 
-    Turns of nested loops are joined by dots; an instance made by a discriminated activation has that in brackets. Two activations of one
-    run never have the same id.
+    Turns of nested loops are joined by dots; an instance made by a discriminated activation has that in brackets. Two
+    activations of one run never have the same id.
     """
     if not stamp and not discriminator:
         return name

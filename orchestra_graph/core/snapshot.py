@@ -1,8 +1,9 @@
 """A snapshot: where a replay may begin, so that resuming a long run does not mean reading all of its log.
 
-It holds the live items and the revisions that they can still tell apart, and of values only *references to log rows*: a field is named by
-the row that wrote it, a grown field by the rows that added to it. So a snapshot of a run that has appended a thousand documents is small,
-and nothing is stored twice. Only the value of a reducer that does not grow (a sum) is held itself.
+It holds the live items and the revisions that they can still tell apart, and of values only *references to log rows*: a
+field is named by the row that wrote it, a grown field by the rows that added to it. So a snapshot of a run that has
+appended a thousand documents is small, and nothing is stored twice. Only the value of a reducer that does not grow (a
+sum) is held itself.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class _Freezer:
         lost = run.lost
         heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens] + lost
         if run.result is not None:
-            # Nothing goes on, so its view is enough; made again from its parents, what was lost would count like the rest.
+            # Nothing goes on, so its view is enough; made again from its parents, losers would count like the rest.
             heads, lost = [run.result], []
         base, since = history(heads) if heads else (None, [])
         frozen: dict[str, Any] = {name: getattr(run, name) for name in _COUNTS}

@@ -1,9 +1,13 @@
-"""`Graph`: where a workflow is declared. Only the builder changes; `compile()` gives a frozen plan and names every mistake at once."""
+"""`Graph`: where a workflow is declared.
+
+Only the builder changes; `compile()` gives a frozen plan, or names every mistake at once.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from orchestra_graph.errors import Problem
@@ -64,7 +68,7 @@ class Graph(Step, Generic[S]):
     # -- declaring ----------------------------------------------------------------------------------
 
     def add(self, what: Node[Any], /, *, name: str | None = None) -> Placed:
-        """Put a node into the graph under a name, and get a handle for it. For a node that stands in one graph twice."""
+        """Put a node into the graph under a name, and get a handle: for a node that stands in one graph twice."""
         where = _where()
         if not isinstance(what, Node):
             raise TypeError(f"add() takes a node, not {what!r}. @node must be the outermost decorator")
@@ -103,7 +107,7 @@ class Graph(Step, Generic[S]):
 
     def chain(self, *steps: Place) -> None:
         """Let each of these follow the one before."""
-        for source, target in zip(steps, steps[1:], strict=False):
+        for source, target in pairwise(steps):
             self.edge(cast("Step", source), target)
 
     def switch(
@@ -141,7 +145,8 @@ class Graph(Step, Generic[S]):
             source: The node after which the list is there.
             items: A field, a dotted path, or a function of fields.
             work: The node for one element, which it takes as ``Item[T]``; or the first of several up to *collect*.
-            collect: Where all come together, once; may be *source*, which makes a loop. Left out: nobody waits for them.
+            collect: Where all come together, once; may be *source*, which makes a loop. Left out: nobody waits for
+                them.
             limit: How many may run at once; left out: as many as the engine allows.
             empty: Where an empty list goes; *collect* where left out (where that is *source*, the branch ends).
         """
@@ -224,10 +229,10 @@ class Graph(Step, Generic[S]):
         """
         from orchestra_graph.runtime.direct import run_graph
 
-        return cast("S", await run_graph(self, state, on_question=on_question, resources=resources))
+        return await run_graph(self, state, on_question=on_question, resources=resources)
 
     def run_sync(self, state: S, /, *, on_question: OnQuestion | None = None, resources: Any = ()) -> S:
         """`run` for code without an event loop; works in a notebook, too."""
         from orchestra_graph.runtime.sync import run_blocking
 
-        return cast("S", run_blocking(lambda: self.run(state, on_question=on_question, resources=resources)))
+        return run_blocking(lambda: self.run(state, on_question=on_question, resources=resources))

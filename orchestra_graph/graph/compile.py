@@ -93,7 +93,8 @@ class _Compiler:
             if spec.grows and getattr(spec.annotation, "__origin__", spec.annotation) not in (list, tuple):
                 self._problem(
                     "reducer-type",
-                    f"field {state.__name__}.{spec.name} has the reducer {spec.reducer}, which needs a list or a tuple, not {type_name(spec.annotation)}",
+                    f"field {state.__name__}.{spec.name} has the reducer {spec.reducer}, which needs a list or tuple, "
+                    f"not {type_name(spec.annotation)}",
                     where,
                     f"{spec.name}: Annotated[list[{type_name(spec.annotation)}], {spec.reducer}] = []",
                 )
@@ -319,7 +320,7 @@ class _Compiler:
                 self._no_exit(vertex, reachable([vertex], ahead))
 
     def _no_exit(self, vertex: int, trap: set[int]) -> None:
-        """A node from which no way leads to the end stands in, or before, a loop without a way out: say it once for each loop."""
+        """A node from which no way leads to the end stands in, or before, a loop without a way out: say it once."""
         inside = [v for v in sorted(trap) if 0 < v < self.end]
         if vertex != inside[0]:
             return
@@ -354,7 +355,8 @@ class _Compiler:
                 target = self._name(other.target)
                 self._problem(
                     "each-entered",
-                    f"'{target}' is in the body of the each over '{work}', but '{self._name(other.source)}' leads into it, too",
+                    f"'{target}' is in the body of the each over '{work}', but "
+                    f"'{self._name(other.source)}' leads into it, too",
                     each.where,
                     mend,
                 )

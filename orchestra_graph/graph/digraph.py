@@ -1,4 +1,4 @@
-"""The door to networkx: what the compile step asks of a directed graph. Nothing here is imported while a run goes on."""
+"""The door to networkx: what the compile step asks of a directed graph. A run that goes on never comes here."""
 
 from __future__ import annotations
 

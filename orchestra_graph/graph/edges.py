@@ -1,4 +1,7 @@
-"""Edges and the groups they form. The edges, switches and eaches of one node are independent groups: each that applies is followed."""
+"""Edges, and the groups they form.
+
+The edges, switches and eaches of one node are independent groups: each that applies is followed.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,9 @@ class Edge:
     Attributes:
         source: Vertex.
         target: Vertex.
-        kind: ``always``; ``when`` its condition holds; ``otherwise``, when no condition of its group does; ``case`` and ``default`` of a
-            switch; ``each``, once for every element; ``empty``, where an empty list goes; ``drop``, to the end, when nothing else is taken.
+        kind: ``always``; ``when`` its condition holds; ``otherwise``, when no condition of its group does; ``case`` and
+            ``default`` of a switch; ``each``, once for every element; ``empty``, where an empty list goes; ``drop``, to
+            the end, when nothing else is taken.
         condition: For ``when``.
         values: For ``case``: the values that lead here.
         reads: The fields that its condition needs.
@@ -48,8 +52,8 @@ class Group:
     """Edges of one node that are decided together.
 
     Attributes:
-        kind: ``edges`` (every one whose condition holds, else the ``otherwise``), ``switch`` (exactly one), ``each`` (the body for every
-            element, or the ``empty`` edge), ``drop`` (only when no other group took anything).
+        kind: ``edges`` (every one whose condition holds, else the ``otherwise``), ``switch`` (exactly one), ``each``
+            (the body for every element, or the ``empty`` edge), ``drop`` (only when no other group took anything).
         edges: Indices of edges, in declared order.
         choice: Of a switch, and the items of an each: a path or function.
         reads: The fields that *choice* needs.

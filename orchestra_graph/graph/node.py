@@ -1,7 +1,8 @@
 """Nodes: a function, and how it is to be run. A node is bound to no graph.
 
 Rule 1. A node, called, is its function.
-Rule 2. Nothing of the annotations is read here: classes that a function names may be defined after it. They are read at compile time.
+Rule 2. Nothing of the annotations is read here: classes that a function names may be defined after it. They are read at
+compile time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import (
     overload,
 )
 
-from orchestra_graph.graph.policies import Effect, Retry, seconds_of
+from orchestra_graph.graph.policies import ONCE, Effect, Retry, seconds_of
 from orchestra_graph.graph.question import Question
 
 __all__ = [
@@ -45,7 +46,7 @@ __all__ = [
 
 Function = TypeVar("Function", covariant=True)
 Work = TypeVar("Work", bound=Callable[..., object])
-Asking = TypeVar("Asking", bound="Callable[..., Question[Any] | None | Awaitable[Question[Any] | None]]")
+Asking = TypeVar("Asking", bound="Callable[..., Question[Any] | Awaitable[Question[Any] | None] | None]")
 T = TypeVar("T")
 
 
@@ -79,15 +80,15 @@ class ItemMark:
 
 
 Item: TypeAlias = Annotated[T, ItemMark()]
-"""The element that this instance of an `each` works on: ``def work(item: Item[str]) -> ...``. For type checkers it is the element."""
+"""The element that this instance of an `each` works on: ``def work(item: Item[str])``. To type checkers it is a str."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     """Marks a parameter that the engine fills from ``Engine(resources=...)``.
 
-    ``Annotated[Payments, Resource]`` takes the resource that is a ``Payments``; ``Annotated[Payments, Resource("eu")]`` the one given
-    under that name.
+    ``Annotated[Payments, Resource]`` takes the resource that is a ``Payments``; ``Annotated[Payments, Resource("eu")]``
+    the one given under that name.
     """
 
     name: str = ""
@@ -98,7 +99,7 @@ class NodeOptions:
     """How a node is to be run: the arguments of `@node` and `@ask`."""
 
     writes: str | None = None
-    retry: Retry = Retry(attempts=1)
+    retry: Retry = ONCE
     timeout: float | None = None
     effect: Effect = "external"
     unattended: bool = False
@@ -120,7 +121,7 @@ class Node(Step, Generic[Function]):
         __call__: Function  # an attribute: type checkers keep the function's own type, overloads and all
     else:
 
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
             return self.fn(*args, **kwargs)
 
     def __init__(
@@ -197,7 +198,8 @@ def _make(fn: Any, name: str | None, kind: Literal["work", "ask"], options: Node
     frame = sys._getframe(2)  # the module, class body or factory that holds the decorated function
     if frame.f_locals.get("__qualname__") and "__module__" in frame.f_locals and not inspect.ismethod(fn):
         raise TypeError(
-            f"{at} does not go on a method ({qualname}). Make the node of the bound one:   {kind}(...)(obj.{fn.__name__})"
+            f"{at} does not go on a method ({qualname}). Make the node of the bound one:   "
+            f"{kind}(...)(obj.{fn.__name__})"
         )
     scope = dict(frame.f_locals) if "<locals>" in qualname else None
     return Node(fn, name=name, kind=kind, options=options, scope=scope)
@@ -230,18 +232,19 @@ def node(
 
     Args:
         fn: The function, where the decorator is used bare.
-        writes: The field that the returned value is written to. Left out: the return annotation is a `Patch` (or TypedDict, NamedTuple)
-            that names the fields, or None.
+        writes: The field that the returned value is written to. Left out: the return annotation is a `Patch` (or
+            TypedDict, NamedTuple) that names the fields, or None.
         name: The node's name; the function's own where left out.
         retry: How often to try again. Left out: once.
-        timeout: Seconds, or a timedelta, for one attempt. A sync function cannot be stopped: it is left alone, and what it returns
-            late is dropped and recorded.
-        effect: What running it twice would do. ``"irreversible"`` nodes are never repeated by themselves and need a person before them.
+        timeout: Seconds, or a timedelta, for one attempt. A sync function cannot be stopped: it is left alone, and what
+            it returns late is dropped and recorded.
+        effect: What running it twice would do. ``"irreversible"`` nodes are never repeated by themselves and need a
+            person before them.
         unattended: Says that an irreversible node needs no person.
     """
     options = NodeOptions(
         writes=writes,
-        retry=retry or Retry(attempts=1),
+        retry=retry or ONCE,
         timeout=seconds_of(timeout),
         effect=effect,
         unattended=unattended,
@@ -254,8 +257,8 @@ def node(
 def ask(*, writes: str, name: str | None = None) -> AskDecorator:
     """Make a question to a person of a function that returns `Question[T]`; the answer, a *T*, is written to a field.
 
-    The run is parked until somebody answers. The function runs once, when the question is asked. Returning None asks nobody and writes
-    nothing.
+    The run is parked until somebody answers. The function runs once, when the question is asked. Returning None asks
+    nobody and writes nothing.
 
     Args:
         writes: The field that takes the answer.

@@ -20,7 +20,8 @@ __all__ = ["Param", "Plan", "PlanNode", "Shape", "WriteSpec", "fingerprint_of"]
 
 ParamKind = Literal["field", "state", "context", "item", "resource"]
 Shape = dict[str, Any]
-"""The form of a graph as JSON: what its fingerprint is made of, what a database keeps beside a run, and what pictures are drawn from."""
+"""The form of a graph as JSON: what its fingerprint is made of, what a database keeps beside a run, and what
+pictures are drawn from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-__all__ = ["EACH_ONE", "GATHER", "Effect", "JoinRule", "Limits", "Retry", "seconds_of"]
+__all__ = ["EACH_ONE", "GATHER", "ONCE", "Effect", "JoinRule", "Limits", "Retry", "seconds_of"]
 
 Effect = Literal["pure", "idempotent", "external", "irreversible"]
 """What running a node twice would do: nothing; the same again; something, with the same idempotency key; or harm."""
@@ -20,8 +20,9 @@ class JoinRule:
     """When the tokens that reach a node start it.
 
     Attributes:
-        kind: ``gather`` (the default: wait for every branch that can still come in this turn of the loop), ``each_one`` (every token by
-            itself), ``all_of`` (every in-edge must deliver, else it is an error), ``first`` (*count* arrivals), ``zipped`` (the k-th tokens of every in-edge), ``batches`` (*count* tokens at a time).
+        kind: ``gather`` (the default: wait for every branch that can still come in this turn of the loop), ``each_one``
+            (every token by itself), ``all_of`` (every in-edge must deliver, else it is an error), ``first`` (*count*
+            arrivals), ``zipped`` (the k-th tokens of every in-edge), ``batches`` (*count* tokens at a time).
         count: For ``first`` and ``batches``.
         cancel_rest: Withdraw what could only still lead here.
         short: What a wave does that closes with fewer than *count*: ``"error"`` or ``"fire"``.
@@ -51,9 +52,10 @@ class Retry:
         delay: Seconds before the second attempt.
         factor: Each further delay is this much longer.
         longest: No delay is longer than this many seconds (a ``Retry-After`` of the other side may be).
-        jitter: The share of a delay that is left to chance, 0 to 1, so that many runs do not come back at the same moment.
-        on: What is worth another attempt: exception types, or a function of the exception. None: connection errors, timeouts and the
-            HTTP statuses 408, 429 and 5xx; not other 4xx, validation or programming errors.
+        jitter: The share of a delay that is left to chance, 0 to 1, so that many runs do not come back at the same
+            moment.
+        on: What is worth another attempt: exception types, or a function of the exception. None: connection errors,
+            timeouts and the HTTP statuses 408, 429 and 5xx; not other 4xx, validation or programming errors.
     """
 
     attempts: int = 3
@@ -78,6 +80,10 @@ class Retry:
         """
         full = min(self.longest, self.delay * self.factor ** (attempt - 1))
         return full * (1 - self.jitter * chance)
+
+
+ONCE = Retry(attempts=1)
+"""No second attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

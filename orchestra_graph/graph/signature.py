@@ -56,9 +56,7 @@ def _function(fn: Any) -> Callable[..., Any]:
     fn = inspect.unwrap(fn)
     if inspect.ismethod(fn):
         return fn.__func__
-    if inspect.isfunction(fn) or inspect.isbuiltin(fn):
-        return fn
-    return typing.cast("Callable[..., Any]", type(fn).__call__)
+    return fn if inspect.isfunction(fn) or inspect.isbuiltin(fn) else type(fn).__call__
 
 
 def hints_of(fn: Any, scope: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -210,7 +208,8 @@ class _Reader:
             self._problem(
                 "returns-nowhere",
                 f"it returns {type_name(annotation)}, but does not say which field that is written to",
-                f'@node(writes="{self._guess(annotation)}")\nSeveral fields:   class {self.node.name.title()}Patch(Patch[{self.schema.state.__name__}]): ...',
+                f'@node(writes="{self._guess(annotation)}")\n'
+                f"Several fields:   class {self.node.name.title()}Patch(Patch[{self.schema.state.__name__}]): ...",
             )
 
     def _guess(self, annotation: Any) -> str:

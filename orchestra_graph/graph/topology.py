@@ -1,17 +1,19 @@
 """The static shape of a graph: its region tree, and what a join needs to know about it.
 
-A *region* is a loop or the body of an `each`. Regions nest as a tree (Bourdoncle's weak topological order: take the strongly connected
-components, pick the head of each, leave the head out and go on inside). A token carries one coordinate for each region around it: the
-turn of a loop, or the instance of an `each`. Everything that a join must know follows from these coordinates.
+A *region* is a loop or the body of an `each`. Regions nest as a tree (Bourdoncle's weak topological order: take the
+strongly connected components, pick the head of each, leave the head out and go on inside). A token carries one
+coordinate for each region around it: the turn of a loop, or the instance of an `each`. Everything that a join must know
+follows from these coordinates.
 
 Words used here and in `core`:
 
 * ``chain(v)``: the regions around vertex *v*, outermost first.  ``stamp``: one coordinate for each of them.
 * ``discriminator``: tells apart tokens of one vertex and stamp, where paths were not gathered.
-* ``mask(J)``: for each depth of ``chain(J)`` the vertices whose tokens, with the same coordinates so far, can still reach J in this turn.
+* ``mask(J)``: for each depth of ``chain(J)`` the vertices whose tokens, with the same coordinates so far, can still
+  reach J in this turn.
 
-Source: F. Bourdoncle, *Efficient chaotic iteration strategies with widenings* (1993), for the order; the join rule is our own
-(`docs/semantics.md`).
+Source: F. Bourdoncle, *Efficient chaotic iteration strategies with widenings* (1993), for the order; the join rule is
+our own (`docs/semantics.md`).
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ Coordinate = int | tuple["Discriminator", int]
 """The turn of a loop, or the instance of an `each`: the discriminator of the vertex that made it, and its index."""
 Stamp = tuple[Coordinate, ...]
 Discriminator = tuple[tuple[int, "Discriminator", int], ...]
-"""Entries ``(0, (), in-edge)`` where an `each_one` join let paths through side by side, ``(depth, discriminator, number)`` for a coordinate
-that a token left behind. All entries have one form, so that any two discriminators can be compared."""
+"""Entries ``(0, (), in-edge)`` where an `each_one` join let paths through side by side, ``(depth, discriminator,
+number)`` for a coordinate that a token left behind. All entries have one form, so that any two discriminators can be
+compared."""
 Key = tuple[object, ...]
-"""The logical key: the order of one sequential execution. Comparable with the key of every other activation of the run."""
+"""The logical key: the order of one sequential execution. Comparable with the key of every other activation of
+the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Region:
         head: The vertex at which a loop's next turn begins; None for a scope.
         members: Every vertex inside, nested regions included.
         parent: The region around it, or None.
-        entries: Where a loop is entered. More than one: the loop is irreducible, and the head is the first in declared order.
+        entries: Where a loop is entered. More than one: the loop is irreducible, and the head is the first in declared
+            order.
     """
 
     index: int
@@ -73,7 +78,10 @@ class Region:
 
 
 class _Step(NamedTuple):
-    """What an edge does to a stamp: keep *shared* coordinates, perhaps count the last one up, add a coordinate for each region entered."""
+    """What an edge does to a stamp.
+
+    It keeps the *shared* coordinates, perhaps counts the last one up, and adds one for each region that it enters.
+    """
 
     shared: int
     next_turn: bool
@@ -86,7 +94,7 @@ class _Step(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Topology:
-    """Vertices ``0 .. size-1`` (0 is the start, ``size-1`` the end), edges in declared order, join rules and `each` bodies.
+    """Vertices ``0 .. size-1`` (0 is the start, ``size-1`` the end), edges, join rules and the bodies of `each`.
 
     Args:
         size: The number of vertices.
@@ -174,7 +182,8 @@ class Topology:
             entry = (depth, (), coordinate) if isinstance(coordinate, int) else (depth, *coordinate)
             discriminator = (*discriminator, entry)
         kept += (0,) * step.loops_before
-        if step.enters_scope:  # with what was left behind: two turns of a loop that send items out of it make different instances
+        if step.enters_scope:
+            # With what was left behind: two turns of a loop that send items out of it make different instances.
             kept = (*kept, (discriminator, item or 0), *(0,) * step.loops_after)
         if step.splits:
             discriminator = (*discriminator, (0, (), step.in_edge))
@@ -189,9 +198,11 @@ class Topology:
         return (tuple(parts), discriminator)
 
     def blocks(self, vertex: int, at: Stamp, join: int, stamp: Stamp) -> bool:
-        """Whether a token at *vertex* can still add to the wave *stamp* of *join*: the whole join rule, in its plainest form.
+        """Whether a token at *vertex* can still add to the wave *stamp* of *join*.
 
-        The engine asks the same question of whole sets of tokens (`core.marking`); this one is for explanations and tests.
+        This is the whole join rule, in its plainest form. The engine asks the same question of whole sets of tokens
+        (`core.marking`); this one is for explanations and
+        tests.
         """
         depth = 0
         for a, b in zip(self.chain[vertex], self.chain[join], strict=False):

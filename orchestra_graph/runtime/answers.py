@@ -1,4 +1,4 @@
-"""Questions and answers: what is asked, what an answer must look like, and what an accepted one makes of its activation."""
+"""Questions and answers: what is asked, what an answer must look like, and what becomes of an accepted one."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def settled(plan: Plan, activation: Activation, answer: str) -> tuple[bool, Any]
     """What an accepted answer means.
 
     Returns:
-        Whether the activation is done by it, and the value it returns. It is not where a person said that an irreversible node did not
+        Whether the activation is done by it, and the value it returns. It is not where a person said that an
+        irreversible node did not
         happen: it then runs again.
 
     Raises:

@@ -20,8 +20,8 @@ _TRANSIENT_NAMES = ("Timeout", "ConnectError", "ConnectionError", "NetworkError"
 def worth_retrying(error: BaseException) -> bool:
     """The default: connection errors, timeouts, and the HTTP statuses 408, 429 and 5xx; nothing else.
 
-    HTTP libraries are known by what their errors carry (``status_code``, ``status`` or ``response.status_code``), not by name, so that
-    none has to be installed.
+    HTTP libraries are known by what their errors carry (``status_code``, ``status`` or ``response.status_code``), not
+    by name, so that none has to be installed.
     """
     if isinstance(error, NodeTimeout):
         return True

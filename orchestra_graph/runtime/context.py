@@ -23,8 +23,8 @@ class Context:
         attempt: 1 for the first attempt.
         turn: The turn of the innermost loop around the node, from 0; None outside of loops.
         error: How the attempt before failed, or None.
-        idempotency_key: The same for every attempt of this activation, in every process, and different from all others: give it to whoever
-            must not do a thing twice.
+        idempotency_key: The same for every attempt of this activation, in every process, and different from all others:
+            give it to whoever must not do a thing twice.
         log: A logger that names run and node.
     """
 

@@ -1,10 +1,12 @@
 """`Drive`: one run, driven by this process. A loop around the pure core.
 
-What happens to a run arrives in one inbox: results of nodes, failures, due retries, answers, a wish to cancel. The loop takes whatever is
-there, writes it to the log in one append, waits until it is durable, folds it into the state, and starts what may start now.
+What happens to a run arrives in one inbox: results of nodes, failures, due retries, answers, a wish to cancel. The loop
+takes whatever is there, writes it to the log in one append, waits until it is durable, folds it into the state, and
+starts what may start now.
 
 Rule 1. Nothing that depends on an event is begun before the event is durable.
-Rule 2. The loop is the only one that appends to the log of its run and that folds events: the live state is the fold of the log.
+Rule 2. The loop is the only one that appends to the log of its run and that folds events: the live state is the fold of
+the log.
 Rule 3. A resting run holds nothing: no task, no thread, no ownership.
 """
 
@@ -92,7 +94,7 @@ class Drive:
         self._put(Happening(event))
 
     def stop(self) -> None:
-        """Let go of the run as soon as what is being written is durable. Nothing is lost: what was interrupted starts again."""
+        """Let go of the run as soon as what is being written is durable; what was interrupted starts again later."""
         self._stopping = True
         self._wake.set()
 

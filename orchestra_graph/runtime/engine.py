@@ -1,7 +1,7 @@
 """`Engine` and `Run`: what users hold. An engine drives runs over one store; a run is a handle to one of them.
 
-Who drives: an engine drives a run that it started, or on which this process calls `wait`, `result`, `resume` or `retry`, if nobody else owns
-it. Everything else only reads, or appends an answer.
+Who drives: an engine drives a run that it started, or on which this process calls `wait`, `result`, `resume` or
+`retry`, if nobody else owns it. Everything else only reads, or appends an answer.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from orchestra_graph.runtime.resources import Resources
 from orchestra_graph.runtime.threads import Threads
 from orchestra_graph.state.codec import first_line
 from orchestra_graph.state.schema import State
-from orchestra_graph.store.base import Append, NewRun, QuestionRow, RunRow, Store
 from orchestra_graph.store import open_store
+from orchestra_graph.store.base import Append, NewRun, QuestionRow, RunRow, Store
 
 __all__ = ["Engine", "Run"]
 
@@ -65,16 +65,16 @@ _ENDED = ("done", "failed", "cancelled", "stopped")
 class Engine:
     """Runs graphs, and keeps their runs in a database. Used as ``async with Engine(url, graphs=[...]) as engine:``.
 
-    Leaving the block lets go of every run: what is being written is finished, what was interrupted starts again wherever the run is
-    resumed.
+    Leaving the block lets go of every run: what is being written is finished, what was interrupted starts again
+    wherever the run is resumed.
 
     Args:
         url: ``sqlite:///path.db``; None keeps runs in memory, for as long as the engine lives.
         graphs: The graphs whose runs it may drive. They are compiled on entering.
         resources: What nodes with a `Resource` parameter get: objects found by type, or a mapping of names.
         limits: How far each run may go where its start does not say otherwise.
-        durability: ``"normal"`` survives the death of the process, ``"full"`` a power loss, too. Answers and irreversible nodes are
-            always written as with ``"full"``.
+        durability: ``"normal"`` survives the death of the process, ``"full"`` a power loss, too. Answers and
+            irreversible nodes are always written as with ``"full"``.
         concurrency: How many nodes of one run may run at once.
         threads: How many sync nodes may run at once, in all runs.
         clock: Tells the time.
@@ -327,7 +327,7 @@ class Run(Generic[S]):
 
     # -- driving ------------------------------------------------------------------------------------
 
-    async def wait(self, *, timeout: float | None = None) -> Outcome[S]:
+    async def wait(self, *, timeout: float | None = None) -> Outcome[S]:  # noqa: ASYNC109
         """Drive the run until it rests, and say how.
 
         Where another process drives it, wait for that one, and take over if it dies.

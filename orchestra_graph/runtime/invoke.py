@@ -1,4 +1,6 @@
-"""One activation, from what it reads to what it writes: arguments copied out, the function called, its value checked and made storable.
+"""One activation, from what it reads to what it writes.
+
+Arguments are copied out, the function is called, and its value is checked and made storable.
 
 Rule 1. What a node gets, and what it gave, is never an object that the engine keeps.
 Rule 2. A value that does not fit its field is an error of the node that wrote it, and nothing of it is stored.

@@ -136,7 +136,7 @@ def _items_in(edge: int, values: list[Any], plan: Plan | None) -> list[Any]:
 
 
 def items_codec(plan: Plan, edge: int) -> JsonCodec:
-    """The codec of the items that a function makes for an `each`: its return annotation, a list of anything where it has none."""
+    """The codec of the items that a function makes for an `each`: of its return annotation, or of any list."""
     annotation = hints_of(plan.group_of(edge).choice).get("return", list[Any])
     return JsonCodec(f"the items of the each after '{plan.nodes[plan.edges[edge].source].name}'", annotation)
 

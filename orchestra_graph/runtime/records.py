@@ -1,4 +1,7 @@
-"""What happened in a run, read from the log alone: no code of the graph is needed, only its form, which the store keeps."""
+"""What happened in a run, read from the log alone.
+
+No code of the graph is needed, only its form, which the store keeps.
+"""
 
 from __future__ import annotations
 

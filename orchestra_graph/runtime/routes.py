@@ -1,4 +1,7 @@
-"""Which edges an activation takes when it is done. Decided once, and kept in the log: a replay asks no condition again."""
+"""Which edges an activation takes when it is done.
+
+That is decided once, and kept in the log: a replay asks no condition again.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ T = TypeVar("T")
 def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
     """Run async code to its end and return what it returns.
 
-    Where this thread has a running loop already (a notebook), the code runs on a loop in another thread, and this one waits.
+    Where this thread has a running loop already (a notebook), the code runs on a loop in another thread, and this one
+    waits.
 
     Args:
         make: Makes the awaitable; called in the loop that runs it.

@@ -1,8 +1,9 @@
 """Worker threads for sync nodes.
 
-A thread cannot be stopped. A node that takes longer than its timeout is left alone: nobody waits for it any more, but its thread is counted
-until it ends, so that a node that hangs again and again cannot eat the machine. The threads are daemons: an abandoned one does not keep
-the process from ending, which the pools of the standard library and of anyio would.
+A thread cannot be stopped. A node that takes longer than its timeout is left alone: nobody waits for it any more, but
+its thread is counted until it ends, so that a node that hangs again and again cannot eat the machine. The threads are
+daemons: an abandoned one does not keep the process from ending, which the pools of the standard library and of anyio
+would.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Threads:
         Args:
             fn: The function.
             kwargs: Its arguments.
-            late: Called in the event loop with the outcome, if the function ends after whoever awaited this was cancelled.
+            late: Called in the event loop with the outcome, if the function ends after whoever awaited this was
+                cancelled.
         """
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()

@@ -1,7 +1,8 @@
 """The way of a value into the log and back, bound to the declared type of its field.
 
-Rule 1. What the engine holds is what came *back* from JSON: it is no object of the node that wrote it, and it is what a later process
-        will read. A value that would come back as something else is refused when it is written, never found out at a resume.
+Rule 1. What the engine holds is what came *back* from JSON: it is no object of the node that wrote it, and it is what a
+        later process will read. A value that would come back as something else is refused when it is written, never
+        found out at a resume.
 Rule 2. No type is ever named in the data. The schema decides what the data means.
 Rule 3. What is handed out is copied as deep as its declared type is mutable, and no deeper.
 """
@@ -174,7 +175,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _field_validator(schema: Schema, name: str) -> SchemaValidator:
-    """The validator of one field of a model, with its `@field_validator` functions, without the model's own validators."""
+    """The validator of one field, with its `@field_validator` functions, without the model's own validators."""
     root: Any = schema.state.__pydantic_core_schema__
     definitions = root["definitions"] if root["type"] == "definitions" else []
     node = root["schema"] if root["type"] == "definitions" else root
@@ -256,7 +257,7 @@ def unstorable(annotation: Any) -> str | None:
     """Say why values of this type cannot be stored, or None when they can."""
     for part in _parts(annotation, []):
         if isinstance(part, type) and issubclass(part, SecretStr | SecretBytes):
-            return f"{part.__name__} is a secret, and a run's state is stored as it is. Give it to the Engine as a resource"
+            return f"{part.__name__} is a secret, and a run's state is stored. Give it to the Engine as a resource"
         if part in (complex, type) or get_origin(part) is type:
             return f"{_label(part)} has no form in JSON"
         origin = get_origin(part) or part

@@ -1,7 +1,7 @@
 """A declared patch: the type of what a node returns that writes several fields.
 
-``class Plan(Patch[Research])`` names some fields of the state ``Research``. What is not set is not written. A TypedDict or a NamedTuple
-whose names are fields does as well.
+``class Plan(Patch[Research])`` names some fields of the state ``Research``. What is not set is not written. A TypedDict
+or a NamedTuple whose names are fields does as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reducers: how the writes of several nodes to one field become one value.
 
-A field without a reducer holds the newest write. With one, every write is an *operand*, and the value of the field is the fold of all
-operands over the default, in the logical order of the nodes that wrote them. That order is the same whichever node finishes first, so a
-reducer need neither commute nor associate.
+A field without a reducer holds the newest write. With one, every write is an *operand*, and the value of the field is
+the fold of all operands over the default, in the logical order of the nodes that wrote them. That order is the same
+whichever node finishes first, so a reducer need neither commute nor associate.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Reducer(Generic[Value, Operand]):
     Attributes:
         name: What pictures and messages call it, and part of the graph's fingerprint.
         fold: ``fold(accumulated, operand)`` gives the new value and must not change either.
-        shape: What a node returns for the field: a value of the field's own type (``"value"``), several elements of its sequence
-            (``"items"``) or one element (``"element"``). The last two make the field a *grown* one: only what is added is stored.
+        shape: What a node returns for the field: a value of the field's own type (``"value"``), several elements of its
+            sequence (``"items"``) or one element (``"element"``). The last two make the field a *grown* one: only what
+            is added is stored.
     """
 
     name: str
@@ -57,7 +58,8 @@ add: Reducer[Any, Any] = Reducer("add", lambda acc, x: acc + x)
 """The sum; a node returns the number to add."""
 
 last: Reducer[Any, Any] = Reducer("last", lambda acc, x: x)
-"""The last write in logical order. Says: parallel branches may both write this, and the later one in the graph's order stands."""
+"""The last write in logical order. Says: parallel branches may both write this, and the later one in the graph's
+order stands."""
 
 
 def reducer(fold: Callable[[Value, Operand], Value], /) -> Reducer[Value, Operand]:

@@ -1,9 +1,11 @@
-"""A loop that appends a document of 1 KB each turn: bytes stored, and whether the last turns cost more than the first."""
+"""A loop that appends 1 KB each turn: bytes stored, and whether the last turns cost more than the first."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -54,10 +56,11 @@ async def _run(path: Path, turns: int) -> tuple[float, float]:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    steps = [b - a for a, b in zip(_times, _times[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(_times)]
     # The median of 50 turns: one pause of the machine is not a cost of the engine.
     first, last = sorted(steps[:50])[25], sorted(steps[-50:])[25]
-    return path.stat().st_size / (turns * 1_000), last / first
+    size = os.path.getsize(path)
+    return size / (turns * 1_000), last / first
 
 
 async def measure(folder: Path) -> list[Figure]:

@@ -29,4 +29,5 @@ class Figure:
         return self.ratio <= self.aim
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.met else 'OVER'} {self.what:<58} {self.ratio:8.2f}  (aim: at most {self.aim:g})  {self.detail}"
+        verdict = "ok  " if self.met else "OVER"
+        return f"{verdict} {self.what:<58} {self.ratio:8.2f}  (aim: at most {self.aim:g})  {self.detail}"

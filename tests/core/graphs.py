@@ -290,7 +290,7 @@ Kind = Literal["structured", "wild"]
 
 
 def random_case(seed: int, *, races: bool = False, kind: Kind | None = None) -> Case:
-    """The graph of a seed: every third one wild, the others nested blocks.
+    """The graph of a seed: two of five are wild, the others nested blocks.
 
     Args:
         seed: The same seed gives the same graph.
@@ -299,7 +299,7 @@ def random_case(seed: int, *, races: bool = False, kind: Kind | None = None) -> 
     """
     chance = random.Random(f"{seed}/{races}")
     if kind is None:
-        kind = "wild" if seed % 3 == 0 else "structured"
+        kind = "wild" if seed % 5 < 2 else "structured"
     draft = Draft()
     (_Wild if kind == "wild" else _Structured)(chance, draft, races).draw()
     draft.close()
@@ -313,14 +313,19 @@ def random_case(seed: int, *, races: bool = False, kind: Kind | None = None) -> 
 
 
 def _choose_writers(chance: random.Random, draft: Draft) -> None:
-    """Let a few nodes write fields without a reducer; some always do so, and do not read them: these settle conflicts."""
+    """Let a few nodes write fields without a reducer; a join that always writes one, and does not read it, settles a conflict."""
     if chance.random() < 0.4 or draft.count < 3:
         return
+    names = chance.choice((PLAIN, PLAIN[:1]))
     for vertex in chance.sample(range(1, draft.count), min(chance.choice((1, 1, 2, 3)), draft.count - 1)):
-        name = chance.choice(PLAIN)
+        name = chance.choice(names)
         draft.writers[vertex] = WriteSpec(fields={name: str}, sure=chance.random() < 0.7, single=False)
         if chance.random() < 0.3:
             draft.readers[vertex] = (name,)
+    for vertex in range(1, draft.count):
+        if sum(a.target == vertex for a in draft.arcs) > 1 and chance.random() < 0.2:
+            draft.writers[vertex] = WriteSpec(fields=dict.fromkeys(names, str), sure=True, single=False)
+            draft.readers.pop(vertex, None)
 
 
 def _join_rule(chance: random.Random, races: bool, *, sure: bool = False) -> JoinRule | None:
@@ -363,12 +368,12 @@ class _Structured:
 
     def __init__(self, chance: random.Random, draft: Draft, races: bool):
         self.chance, self.draft, self.races = chance, draft, races
-        self.left = chance.choice((6, 10, 14))
+        self.left = chance.choice((6, 10, 15, 22))
 
     def draw(self) -> None:
         chance, draft = self.chance, self.draft
         for _ in range(chance.choice((1, 1, 1, 2))):
-            block = self.block(0)
+            block = self.line(0)
             draft.arc(0, block.first)
             draft.arc(block.last, END)
 
@@ -377,11 +382,8 @@ class _Structured:
         self.left -= 1
         if depth >= 4 or self.left <= 0:
             return self.task(depth)
-        make = self.chance.choice(
-            [self.task, self.line, self.line, self.branches, self.branches, self.branches, self.loop, self.loop]
-            + [self.each, self.each_back]
-        )
-        return make(depth + 1)
+        nested = [self.line, self.branches, self.branches, self.loop, self.each, self.each_back]
+        return self.chance.choice([self.task, *nested, self.branches, self.loop])(depth + 1)
 
     def task(self, depth: int) -> _Block:
         only = self.draft.vertex()

@@ -35,23 +35,23 @@ class Order(Protocol):
     def __call__(self, running: Sequence[Activation]) -> int: ...
 
 
-def oldest(seed: int) -> Order:
+def oldest(case: Case, seed: int) -> Order:
     """First begun, first done."""
     return lambda running: 0
 
 
-def youngest(seed: int) -> Order:
+def youngest(case: Case, seed: int) -> Order:
     """Last begun, first done."""
     return lambda running: len(running) - 1
 
 
-def any_of(seed: int) -> Order:
+def any_of(case: Case, seed: int) -> Order:
     """By chance."""
     chance = random.Random(seed)
     return lambda running: chance.randrange(len(running))
 
 
-def slow_nodes(seed: int) -> Order:
+def slow_nodes(case: Case, seed: int) -> Order:
     """Some nodes are slower than others, always: branches of unequal length."""
     chance = random.Random(seed)
     speed: dict[int, float] = {}
@@ -64,17 +64,21 @@ def slow_nodes(seed: int) -> Order:
     return choose
 
 
-def late_first(seed: int) -> Order:
+def late_first(case: Case, seed: int) -> Order:
     """What comes last in the logical order is done first: as far from the sequential run as can be."""
+    topology = case.plan.topology
 
     def choose(running: Sequence[Activation]) -> int:
-        keys = [(sum(c for c in a.stamp if isinstance(c, int)), len(a.stamp), a.vertex) for a in running]
-        return keys.index(max(keys))
+        return max(range(len(running)), key=lambda i: _key(topology, running[i]))
 
     return choose
 
 
-def one_waits(seed: int) -> Order:
+def _key(topology: Topology, activation: Activation) -> Any:
+    return topology.key(activation.vertex, activation.stamp, activation.discriminator)
+
+
+def one_waits(case: Case, seed: int) -> Order:
     """One activation is left to the end for as long as anything else can be done."""
     chance = random.Random(seed)
     held: list[str] = []
@@ -88,7 +92,7 @@ def one_waits(seed: int) -> Order:
     return choose
 
 
-ORDERS: Mapping[str, Callable[[int], Order]] = {
+ORDERS: Mapping[str, Callable[[Case, int], Order]] = {
     "oldest": oldest,
     "youngest": youngest,
     "any": any_of,
@@ -118,7 +122,7 @@ class Trace:
     final: Seen | None = None
     status: RunStatus = "running"
     withdrawn: dict[str, int] = field(default_factory=dict)
-    digests: dict[int, object] = field(default_factory=dict)
+    digests: dict[int, dict[str, object]] = field(default_factory=dict)
 
     @property
     def done(self) -> list[str]:
@@ -217,7 +221,7 @@ def seen_by(view: View) -> Seen:
 # -- the state as plain data ---------------------------------------------------------------------------
 
 
-def digest(run: RunState) -> object:
+def digest(run: RunState) -> dict[str, object]:
     """Everything that decides what will happen, as values that can be compared.
 
     A begun activation counts as a ready one: that it was begun is not in the log.
@@ -276,18 +280,13 @@ class Watch:
         self.case = case
         self.naive = naive
         self.model: Naive | None = None
-        self.fired: dict[tuple[int, Stamp], str] = {}
         self.places: dict[tuple[int, Stamp], tuple[int, int]] = {}
-        self.known: set[str] = set()
 
     def after(self, run: RunState, event: Event) -> None:
         """Look at the state after *event*."""
         self._counts(run)
         self._waves(run)
         self._instances(run)
-        for activation in run.live.values():
-            if activation.id not in self.known:
-                self.known.add(activation.id)
         if self.naive:
             self._model(run, event)
 

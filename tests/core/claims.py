@@ -1,0 +1,223 @@
+"""What must hold of every run of every graph: used on thousands of random graphs, and on engines with a fault in them."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+
+from orchestra_graph.core.events import Event, NodeFinished, RunStarted
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.revisions import Grown
+from orchestra_graph.core.run import RunState
+from orchestra_graph.core.snapshot import freeze, needed, thaw
+from tests.core.graphs import Case
+from tests.core.oracle import Outcome, Regions, regions_of, sequential
+from tests.core.simulate import ORDERS, Order, Trace, Watch, digest, replay, simulate
+
+__all__ = ["check_order", "check_race", "check_replay", "check_snapshot", "tally"]
+
+tally: Counter[str] = Counter()
+"""What was checked, for the summary at the end."""
+
+
+def check_order(case: Case, seed: int, *, expected: Outcome | None = None, regions: Regions | None = None) -> None:
+    """Without races: every completion order comes to what the sequential oracle says.
+
+    One order is looked at after every event, one is replayed and one is resumed from a snapshot in the middle; in one some attempts
+    fail and are tried again, in one only few nodes may run at once.
+    """
+    regions = regions or regions_of(case)
+    expected = expected or sequential(case, regions)
+    topology = case.plan.topology
+    assert list(topology.chain) == [regions.around[v] for v in range(topology.size)], "the regions nest otherwise"
+    for number, (name, make) in enumerate(ORDERS.items()):
+        order = make(case, seed)
+        try:
+            trace = simulate(
+                case,
+                order,
+                room=1 + seed % 3 if number == 1 else 1_000_000,
+                watch=Watch(case) if number == 2 else None,
+                keep=_some(seed, len(expected.order)) if number in (3, 4) else (),
+                fails=_unlucky if number == 5 else _never,
+            )
+            _same(trace, expected)
+            if number == 3:
+                check_replay(case, trace)
+            elif number == 4:
+                check_snapshot(case, trace)
+        except BaseException as error:
+            error.add_note(f"graph: {case.name}; order: {name}")
+            raise
+        tally["runs"] += 1
+        tally["activations"] += len(trace.seen)
+    tally["graphs"] += 1
+    tally["graphs that end well"] += expected.clean
+
+
+def check_race(case: Case, seed: int, *, most: int = 150) -> None:
+    """With races: no deadlock, and after each event the state is what the plain interpreter has, late results or not."""
+    for number, (name, make) in enumerate(ORDERS.items()):
+        watch = Watch(case, naive=True)
+        try:
+            trace = simulate(
+                case,
+                _no_more_than(most, make(case, seed)),
+                room=2 if number == 1 else 1_000_000,
+                watch=watch,
+                keep=_some(seed, 12),
+                late=number % 2 == 0,
+            )
+            _like_the_model(trace, watch)
+            if number in (3, 4):
+                check_replay(case, trace)
+                check_snapshot(case, trace)
+        except TooLong:
+            continue
+        except BaseException as error:
+            error.add_note(f"graph: {case.name}; order: {name}")
+            raise
+        tally["runs with races"] += 1
+        tally["withdrawn activations"] += len(trace.withdrawn)
+        tally["runs with losers"] += bool(trace.run.lost)
+    tally["graphs with races"] += 1
+
+
+class TooLong(Exception):
+    """A race let the run grow beyond what a test wants."""
+
+
+def _no_more_than(most: int, order: Order) -> Order:
+    left = [most]
+
+    def choose(running: Sequence[object]) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise TooLong
+        return order(running)  # type: ignore[arg-type]
+
+    return choose
+
+
+def _never(identity: str, attempt: int) -> bool:
+    return False
+
+
+def _unlucky(identity: str, attempt: int) -> bool:
+    """Whether this attempt fails; by the id alone."""
+    return attempt <= zlib.crc32(identity.encode()) % 3
+
+
+def _some(seed: int, length: int) -> list[int]:
+    """A few places in a log."""
+    return random.Random(seed).sample(range(1, length + 2), min(3, length + 1))
+
+
+# -- what came of it -----------------------------------------------------------------------------------
+
+
+def _same(trace: Trace, expected: Outcome) -> None:
+    run = trace.run
+    done = trace.done
+    assert len(set(done)) == len(done), "an activation ran twice"
+    assert run.steps == len(done)
+    if not expected.clean:
+        _failed_as_expected(trace, expected)
+        return
+    assert trace.status == "done", run.halt
+    assert sorted(done) == sorted(expected.order)
+    assert trace.seen == expected.seen
+    assert trace.final == expected.final
+    assert not run.live
+    assert not run.waves, "something is left over"
+    assert run.marking.root.total == 0
+    _rows_make_the_value(trace)
+
+
+def _failed_as_expected(trace: Trace, expected: Outcome) -> None:
+    """What fails first depends on the order; that it fails, where and why does not."""
+    halt = trace.run.halt
+    assert trace.status == "failed"
+    assert halt is not None
+    assert halt.final
+    for identity, error in halt.errors:
+        messages = {" and ".join(writers) for writers in expected.clashes[identity]}
+        assert error.type == "MergeConflict"
+        assert any(m in error.message for m in messages), (error.message, messages)
+    if not halt.errors:
+        assert any(halt.reason.startswith(f"{wave}: ") for wave in expected.starved)
+    for identity, seen in trace.seen.items():
+        assert seen == expected.seen[identity]
+
+
+def _like_the_model(trace: Trace, watch: Watch) -> None:
+    assert watch.model is not None
+    outcome = watch.model.outcome
+    assert trace.seen.items() <= outcome.seen.items()
+    assert len(set(trace.done)) == len(trace.done)
+    if trace.status == "done":
+        assert trace.final == outcome.final
+        assert trace.run.marking.root.total == 0
+        assert not trace.run.waves
+    else:
+        assert trace.status == "failed"
+        assert not outcome.clean
+    assert set(trace.withdrawn) <= set(watch.model.withdrawn)
+
+
+def _rows_make_the_value(trace: Trace) -> None:
+    """The rows that a grown field names hold its elements."""
+    assert trace.run.result is not None
+    for name, cell in trace.run.result.seen().items():
+        if isinstance(cell, Grown):
+            parts = [_row(trace.events[seq], name) for seq in cell.seqs]
+            assert cell.value == [element for part in parts for element in part]
+
+
+def _row(event: Event, name: str) -> list[object]:
+    assert isinstance(event, RunStarted | NodeFinished)
+    values = event.values if isinstance(event, RunStarted) else event.writes
+    return list(values[name])
+
+
+# -- again ---------------------------------------------------------------------------------------------
+
+
+def check_replay(case: Case, trace: Trace) -> None:
+    """The events, folded again from nothing, give the live state at every point."""
+    run = case.new_run()
+    for count, event in enumerate(trace.events, 1):
+        evolve(run, event)
+        if count in trace.digests:
+            assert digest(run) == trace.digests[count], f"another state after event {count}"
+            tally["replayed prefixes"] += 1
+    assert digest(run) == digest(trace.run)
+
+
+def check_snapshot(case: Case, trace: Trace) -> None:
+    """A run goes on from a snapshot as if it had never been interrupted."""
+    for count, wanted in trace.digests.items():
+        before = replay(case, trace.events[:count])
+        thawed = _through_a_snapshot(case, before, trace.events)
+        _same_digest(digest(thawed), wanted)
+        for event in trace.events[count:]:
+            evolve(thawed, event)
+            evolve(before, event)
+        _same_digest(digest(thawed), digest(trace.run))
+        _same_digest(digest(before), digest(trace.run))
+        tally["snapshots"] += 1
+    _same_digest(digest(_through_a_snapshot(case, trace.run, trace.events)), digest(trace.run))
+
+
+def _through_a_snapshot(case: Case, run: RunState, events: Sequence[Event]) -> RunState:
+    body = freeze(run)
+    return thaw(case.plan, body, {seq: events[seq] for seq in needed(body)})
+
+
+def _same_digest(one: dict[str, object], other: dict[str, object]) -> None:
+    """Of a run that has come to its end, what was lost on the way need not be kept."""
+    if one["end"] == other["end"] and not one["live"] and not other["live"]:
+        one, other = {**one, "lost": None}, {**other, "lost": None}
+    assert one == other
