@@ -1,13 +1,49 @@
-"""The checks over a whole plan."""
+"""The checks over a whole plan: a table of them, and what they share.
+
+Every check is a function that gives `Problem`s: what was found, where, and a line to type that mends it. Errors stop
+the compile; a warning says what is doubtful, but not wrong. What cannot be told from the declarations is said to
+nobody.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeAlias
+
 from orchestra_graph.errors import Problem
+from orchestra_graph.graph.check_reads import items_fit, paths_exist, reads_are_there, switches_name_all
+from orchestra_graph.graph.check_runs import loops_are_clear, people_stand_before, writes_are_apart
+from orchestra_graph.graph.check_writes import names_are_free, writes_fit
 from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.subject import Subject
 
 __all__ = ["check"]
 
+Check: TypeAlias = Callable[[Subject], Iterator[Problem]]
 
-def check(plan: Plan, where: str) -> list[Problem]:
-    """Find every problem of a plan whose graph is connected."""
-    return []
+CHECKS: tuple[Check, ...] = (
+    names_are_free,
+    writes_fit,
+    paths_exist,
+    items_fit,
+    reads_are_there,
+    switches_name_all,
+    people_stand_before,
+    writes_are_apart,
+    loops_are_clear,
+)
+
+
+def check(plan: Plan, where: str, doubtful: Collection[int] = ()) -> list[Problem]:
+    """Find every problem of a plan whose graph is connected.
+
+    Args:
+        plan: The plan.
+        where: The line that declared the graph.
+        doubtful: Nodes whose signature could not be read, which was said before: nothing follows from what they lack.
+
+    Returns:
+        Errors and warnings, in the order of the checks.
+    """
+    subject = Subject(plan, where, doubtful)
+    return [problem for one in CHECKS for problem in one(subject)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from orchestra_graph.errors import GraphError, Problem, nearest
 from orchestra_graph.graph.checks import check
@@ -14,6 +14,7 @@ from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.edges import Edge, EdgeKind, Group, label_of
 from orchestra_graph.graph.node import END, Place, Placed, Step
 from orchestra_graph.graph.plan import Plan, PlanNode, Shape, fingerprint_of
+from orchestra_graph.graph.reads import takes_several
 from orchestra_graph.graph.signature import Signature, choice_reads, read_signature, type_name
 from orchestra_graph.graph.topology import Scope, Topology
 from orchestra_graph.state.codec import codec_of, unstorable
@@ -37,6 +38,7 @@ class _Compiler:
     def __init__(self, declaration: Declaration):
         self.graph = graph = declaration
         self.problems = list(declaration.problems)
+        self.said: list[Problem] = []  # wrong with nodes by themselves: that does not hide what is wrong with the graph
         self.vertex = {
             "START": 0,
             **{name: i for i, name in enumerate(graph.steps, 1)},
@@ -48,29 +50,34 @@ class _Compiler:
         self.eaches: list[tuple[int, int, DeclaredEach]] = []
 
     def compile(self) -> Plan:
-        schema = self._schema()
+        self.schema = schema = self._schema()
         signatures = {name: read_signature(node, schema) for name, node in self.graph.steps.items()}
-        for signature in signatures.values():
-            self.problems += signature.problems
+        self.said += [problem for signature in signatures.values() for problem in signature.problems]
         self._names()
         self._connect()
         self._choices(schema)
         self._way_through()
-        self._raise()
+        self._stop()
         scopes = [self._scope(edge, each) for edge, _, each in self.eaches]
-        self._raise()
+        self._stop()
         plan = self._plan(schema, signatures, scopes)
-        found = check(plan, self.graph.where)
+        doubtful = {self.vertex[name] for name, signature in signatures.items() if signature.problems}
+        found = check(plan, self.graph.where, doubtful)
         self.problems += [p for p in found if p.severity == "error"]
-        self._raise()
+        if self.said or self.problems:
+            self._raise()
         return replace(plan, warnings=tuple(replace(p, graph=self.graph.name) for p in found))
 
     def _problem(self, code: str, what: str, where: str, mend: str = "") -> None:
         self.problems.append(Problem(code=code, what=what, mend=mend, where=where))
 
-    def _raise(self) -> None:
+    def _stop(self) -> None:
+        """End here if there is no whole graph to look at."""
         if self.problems:
-            raise GraphError([replace(p, graph=self.graph.name) for p in self.problems])
+            self._raise()
+
+    def _raise(self) -> NoReturn:
+        raise GraphError([replace(p, graph=self.graph.name) for p in [*self.said, *self.problems]])
 
     # -- state and names ----------------------------------------------------------------------------
 
@@ -98,18 +105,15 @@ class _Compiler:
                     where,
                     f"{spec.name}: Annotated[list[{type_name(spec.annotation)}], {spec.reducer}] = []",
                 )
-        self._raise()
         return schema
 
     def _names(self) -> None:
         for name, node in self.graph.steps.items():
             if name in ("START", "END") or not _NAME.fullmatch(name):
-                self._problem(
-                    "bad-name",
-                    f"'{name}' cannot be a node's name: letters, digits, _ and -, not START or END",
-                    node.where,
-                    "@node(name='...')",
-                )
+                what = f"'{name}' cannot be a node's name: letters, digits, _ and -, not START or END"
+                bad = Problem(code="bad-name", what=what, mend="@node(name='...')", where=node.where)
+                taken = name in ("START", "END")  # it would stand in the place of the vertex of that name
+                (self.problems if taken else self.said).append(bad)
         if not self.graph.starts:
             first = next(iter(self.graph.steps), "first_node")
             self._problem("no-start", "nothing says where a run begins", self.graph.where, f"graph.start({first})")
@@ -119,8 +123,8 @@ class _Compiler:
         name = place if isinstance(place, str) else place.name
         if isinstance(place, Step) and place is END:
             return self.end
-        if isinstance(place, Placed) and place.graph is not self.graph:
-            return None  # said when it was declared
+        if isinstance(place, Placed) and self.graph.steps.get(place.name) is not place.node:
+            return None  # the handle of another graph: said when it was declared
         if name in self.graph.steps:
             return self.vertex[name]
         if isinstance(place, str) and not any(
@@ -269,6 +273,8 @@ class _Compiler:
         kinds = {self.edges[e].kind for e in group.edges}
         if group.kind == "edges":
             return not kinds & {"always", "otherwise"}
+        if group.kind == "switch":
+            return takes_several(self.schema, group)
         return group.kind == "each" and "empty" not in kinds
 
     def _choices(self, schema: Schema) -> None:
@@ -349,6 +355,7 @@ class _Compiler:
                 each.where,
                 mend,
             )
+            return Scope(edge, members, collector)
         for index, other in enumerate(self.edges):
             if other.target in members and other.source not in members and index != edge:
                 mend = f"again = graph.add({work}, name='{work}_2')   and use `again` there"
@@ -412,7 +419,7 @@ class _Compiler:
             vertex = self._at(place, where)
             if vertex is not None:
                 turns[vertex] = min(allowed, turns.get(vertex, allowed))
-        self._raise()
+        self._stop()
         return turns
 
 

@@ -1,20 +1,22 @@
 """Two writes to one field that may happen side by side, and the join at which that comes out.
 
-Two writes are concurrent when neither is in the past of the other. Take the last activation from which both follow: a *fork*, which sent
-two tokens. From it two *lineages* lead, one through each write, with no activation in common, to the join where they meet. So look at pairs
-of lineages. A pair is two vertices and how their stamps compare; it is enough to know
+Two writes are concurrent when neither is in the past of the other. Take the last activation from which both follow: a
+*fork*, which sent two tokens. From it two *lineages* lead, one through each write, with no activation in common, to the
+join where they meet. So look at pairs of lineages. A pair is two vertices and how their stamps compare; it is enough to
+know
 
 * 0: all coordinates they share are equal,
 * +1, -1: in one loop around both, one lineage is a turn ahead, and stands at its head,
 * 2 + depth: they are in two instances of the `each` at that depth.
 
-A pair moves by its *earlier* lineage, the one with the smaller logical key. That is the order of one sequential execution, and every run is
-equal to it (`docs/semantics.md`, T5), so nothing is missed, no join need be asked whether it may fire, and a lineage is never more than one
-turn ahead. Two lineages that stand at one join with equal stamps are in one wave: there they meet, and it is a conflict if both have
-written. What makes this more than what can happen: the choices of the two lineages are taken as independent, and a third lineage
-that overwrites both is not seen.
+A pair moves by its *earlier* lineage, the one with the smaller logical key. That is the order of one sequential
+execution, and every run is equal to it (`docs/semantics.md`, T5), so nothing is missed, no join need be asked whether
+it may fire, and a lineage is never more than one turn ahead. Two lineages that stand at one join with equal stamps are
+in one wave: there they meet, and it is a conflict if both have written. What makes this more than what can happen: the
+choices of the two lineages are taken as independent, and a third lineage that overwrites both is not seen.
 
-All fields are looked at together: of every pair are kept the fields that the one, the other or both lineages can have written.
+All fields are looked at together: of every pair are kept the fields that the one, the other or both lineages can have
+written.
 """
 
 from __future__ import annotations
@@ -162,7 +164,8 @@ class Pairs:
 
         Args:
             writes: By vertex, the fields (as bits) that it may write.
-            overwrites: By vertex, the fields that it writes in any case, without having read them: a join that does mends a conflict.
+            overwrites: By vertex, the fields that it writes in any case, without having read them: a join that does
+                mends a conflict.
 
         Returns:
             By join, the fields.

@@ -1,8 +1,8 @@
 """Whether a value of one declared type fits another: yes, no, or nobody can tell.
 
-Three-valued on purpose. The checks speak only where the answer is no: what cannot be decided from two annotations (protocols, type
-variables, `Any`) is said to nobody. Values are only read here, so containers are compared covariantly: a ``list[Invoice]`` fits
-``list[Document]``.
+Three-valued on purpose. The checks speak only where the answer is no: what cannot be decided from two annotations
+(protocols, type variables, `Any`) is said to nobody. Values are only read here, so containers are compared covariantly:
+a ``list[Invoice]`` fits ``list[Document]``.
 """
 
 from __future__ import annotations
@@ -12,39 +12,52 @@ import enum
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-__all__ = ["Annotation", "element_of", "fits", "literal", "members", "value_of"]
-
-Annotation: TypeAlias = Any
-"""A type as it stands in an annotation: a class, ``list[int]``, ``int | None``, ``Literal["a"]`` ..."""
+__all__ = ["element_of", "fits", "is_collection", "is_typed_dict", "iterated", "literal", "members", "same_value", "value_of"]
 
 _NUMBERS: dict[object, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 """What stands for a wider number without being a subclass, as type checkers have it."""
 
 
-def literal(value: object) -> Annotation:
+def literal(value: object) -> Any:
     """The type of one value."""
     return type(None) if value is None else typing.cast("Any", Literal)[value]
 
 
-def value_of(member: Annotation) -> tuple[object] | None:
+def value_of(member: Any) -> tuple[object] | None:
     """The only value of a type, in a tuple; None for a type of more than one."""
     if member is type(None):
         return (None,)
     return (get_args(member)[0],) if get_origin(member) is Literal else None
 
 
-def members(annotation: Annotation) -> tuple[Annotation, ...]:
+def is_typed_dict(annotation: Any) -> bool:
+    """Whether a type is a TypedDict, of `typing` or of `typing_extensions` (which pydantic asks for before 3.12)."""
+    return isinstance(annotation, type) and dict in annotation.__mro__ and hasattr(annotation, "__required_keys__")
+
+
+def same_value(one: object, other: object) -> bool:
+    """Whether a case takes a value: equal, but True is not 1."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def is_collection(member: Any) -> bool:
+    """Whether values of a type are lists, tuples or sets: a switch follows every case that is named in one."""
+    origin = get_origin(member) or member
+    return isinstance(origin, type) and issubclass(origin, list | tuple | set | frozenset)
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
     """A type taken apart: every value of a Literal, a bool or an Enum by itself, every other member of a union."""
-    found: list[Annotation] = []
+    found: list[Any] = []
     for part in _parts(annotation):
         values = _values(part)
         found += [part] if values is None else [literal(v) for v in values]
     return tuple(dict.fromkeys(found))
 
 
-def _parts(annotation: Annotation) -> Iterator[Annotation]:
+def _parts(annotation: Any) -> Iterator[Any]:
     """The members of a union; marks and aliases taken off."""
     if hasattr(annotation, "__value__"):  # a `type X = ...` of Python 3.12
         annotation = annotation.__value__
@@ -62,7 +75,7 @@ def _parts(annotation: Annotation) -> Iterator[Annotation]:
         yield annotation
 
 
-def _values(part: Annotation) -> list[object] | None:
+def _values(part: Any) -> list[object] | None:
     """The values of a class that has only a few."""
     if part is bool:
         return [True, False]
@@ -71,7 +84,7 @@ def _values(part: Annotation) -> list[object] | None:
     return None
 
 
-def fits(given: Annotation, wanted: Annotation) -> bool | None:
+def fits(given: Any, wanted: Any) -> bool | None:
     """Whether every value of type *given* is one of type *wanted*; None when that cannot be told."""
     wanted_parts = tuple(_parts(wanted))
     return _every(_fits_one_of(part, wanted_parts) for part in _parts(given))
@@ -95,7 +108,7 @@ def _some(answers: Iterable[bool | None]) -> bool | None:
     return None if unsure else False
 
 
-def _fits_one_of(part: Annotation, wanted: tuple[Annotation, ...]) -> bool | None:
+def _fits_one_of(part: Any, wanted: tuple[Any, ...]) -> bool | None:
     direct = _some(_fits_part(part, w) for w in wanted)
     values = _values(part)
     if direct is False and values:  # bool fits Literal[True, False]
@@ -103,7 +116,7 @@ def _fits_one_of(part: Annotation, wanted: tuple[Annotation, ...]) -> bool | Non
     return direct
 
 
-def _fits_part(given: Annotation, wanted: Annotation) -> bool | None:
+def _fits_part(given: Any, wanted: Any) -> bool | None:
     """Two types that are no unions."""
     if wanted is Any or wanted is object or given == wanted:
         return True
@@ -120,16 +133,16 @@ def _fits_part(given: Annotation, wanted: Annotation) -> bool | None:
     return _fits_class(given, wanted)
 
 
-def _opaque(annotation: Annotation) -> bool:
+def _opaque(annotation: Any) -> bool:
     """Something that names no class."""
     return isinstance(annotation, str | typing.TypeVar | typing.ForwardRef | typing.ParamSpec)
 
 
-def _fits_class(given: Annotation, wanted: Annotation) -> bool | None:
+def _fits_class(given: Any, wanted: Any) -> bool | None:
     mine, its = get_origin(given) or given, get_origin(wanted) or wanted
     if not isinstance(mine, type) or not isinstance(its, type):
         return None
-    if is_typeddict(mine) or is_typeddict(its):
+    if is_typed_dict(mine) or is_typed_dict(its):
         return _fits_typeddict(mine, its)
     if getattr(its, "_is_protocol", False):
         return True if its in mine.__mro__ else None
@@ -142,11 +155,11 @@ def _fits_typeddict(mine: type, its: type) -> bool | None:
     """A TypedDict is a dict at run time, and structural."""
     if mine is its:
         return True
-    mine, its = (dict if is_typeddict(c) else c for c in (mine, its))
+    mine, its = (dict if is_typed_dict(c) else c for c in (mine, its))
     return None if issubclass(mine, its) else False
 
 
-def _fits_arguments(given: Annotation, wanted: Annotation) -> bool | None:
+def _fits_arguments(given: Any, wanted: Any) -> bool | None:
     """Two classes of which the first is the second or a subclass: what they are generic in."""
     arguments = get_args(wanted)
     if not arguments:
@@ -158,11 +171,11 @@ def _fits_arguments(given: Annotation, wanted: Annotation) -> bool | None:
         mine = get_args(given)
         return _every(map(fits, mine, arguments)) if len(mine) == 2 else None
     if issubclass(origin, collections.abc.Iterable) and len(arguments) == 1:
-        return fits(_iterated(given), arguments[0])
+        return fits(iterated(given), arguments[0])
     return None  # how a class of somebody else varies with its arguments is not known
 
 
-def _fits_tuple(given: Annotation, wanted: tuple[Annotation, ...]) -> bool | None:
+def _fits_tuple(given: Any, wanted: tuple[Any, ...]) -> bool | None:
     mine = get_args(given)
     if not mine or get_origin(given) is not tuple:
         return None
@@ -173,7 +186,7 @@ def _fits_tuple(given: Annotation, wanted: tuple[Annotation, ...]) -> bool | Non
     return _every(map(fits, mine, wanted)) if len(mine) == len(wanted) else False
 
 
-def _iterated(annotation: Annotation) -> Annotation:
+def iterated(annotation: Any) -> Any:
     """What going over a collection gives; Any when that is not known."""
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if isinstance(origin, type) and issubclass(origin, str | bytes):
@@ -183,8 +196,8 @@ def _iterated(annotation: Annotation) -> Annotation:
     return arguments[0] if arguments and origin is not tuple else Any
 
 
-def element_of(annotation: Annotation) -> Annotation:
-    """The type of the elements of a sequence; Any when that is not known; None when the type is none, or not surely one.
+def element_of(annotation: Any) -> Any:
+    """The type of the elements of a sequence; Any when that is not known; None when it is not surely one.
 
     Text and bytes do not count: going over their characters is never what was meant.
     """
@@ -194,7 +207,7 @@ def element_of(annotation: Annotation) -> Annotation:
         if part is Any or _opaque(part) or not isinstance(origin, type):
             found.append(Any)
         elif issubclass(origin, collections.abc.Sequence) and not issubclass(origin, str | bytes | bytearray):
-            found.append(_iterated(part))
+            found.append(iterated(part))
         else:
             return None
     return typing.Union[tuple(found)] if found else None  # noqa: UP007

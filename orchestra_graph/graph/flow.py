@@ -1,22 +1,23 @@
 """Which facts surely hold where: definite assignment over a graph of tokens.
 
-A *fact* says something about the value that is visible of a field ("order is written", "order is not None"), and is one bit of an integer.
-What holds at the start is given; a node's writes make facts true or may break them; following an edge can make some sure. Asked is, for
-every vertex, which facts hold for **every** activation of it in **every** run. (In the words of compilers: reaching definitions, asked the
-other way round.)
+A *fact* says something about the value that is visible of a field ("order is written", "order is not None"), and is one
+bit of an integer. What holds at the start is given; a node's writes make facts true or may break them; following an
+edge can make some sure. Asked is, for every vertex, which facts hold for **every** activation of it in **every** run.
+(In the words of compilers: reaching definitions, asked the other way round.)
 
 On one path this is simple. The joins are what needs thought, because a merge keeps the causally newest write:
 
 * What all in-edges bring holds after the join.
-* What only some bring holds, too, if (1) no in-edge can bring a *written* value that breaks it, for it might be the newer one; the value
-  of the start is older than any write and never wins; and (2) the wave surely has a token that brings it. An `all_of` has one of every
-  edge. A default join waits for what can still come in this turn, so (2) is the question whether some wave could come about of tokens none
-  of which brings the fact. `_Wave` answers it, by looking for a walk back from the join along edges that lack the fact, such that all
-  that leaves the walk sideways lacks the fact as well, or never gets to this wave.
+* What only some bring holds, too, if (1) no in-edge can bring a *written* value that breaks it, for it might be the
+  newer one; the value of the start is older than any write and never wins; and (2) the wave surely has a token that
+  brings it. An `all_of` has one of every edge. A default join waits for what can still come in this turn, so (2) is the
+  question whether some wave could come about of tokens none of which brings the fact. `_Wave` answers it, by looking
+  for a walk back from the join along edges that lack the fact, such that all that leaves the walk sideways lacks the
+  fact as well, or never gets to this wave.
 * In turn 0 the head of a loop meets only what enters, later only what comes back: both are asked, and both must hold.
 
-Found is the greatest solution: all facts are believed until something speaks against them. `tests/graph/test_flow.py` runs random graphs
-and looks that no fact fails in a run.
+Found is the greatest solution: all facts are believed until something speaks against them. `tests/graph/test_flow.py`
+runs random graphs and looks that no fact fails in a run.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Facts:
 
 
 class Waves:
-    """The waves of every join of a graph, as far as no facts are needed to know them; shared by all flows over the graph.
+    """The waves of every join of a graph, as far as no facts are needed to know them; all flows over it share them.
 
     Args:
         topology: The graph.
@@ -121,7 +122,7 @@ class _Wave:
         self._find_away(waves)
 
     def _fix(self, regions: Sequence[int]) -> None:
-        """Keep to one turn of these loops, and to one instance of these eaches: where walks begin, and which edges lead out."""
+        """Keep to one turn of these loops and one instance of these eaches: where walks begin, which edges lead out."""
         topology = self.topology
         self.begins = {0}
         self._leaving: set[int] = set()
@@ -250,8 +251,9 @@ class Flow:
     Args:
         waves: The graph.
         facts: What happens to them.
-        start: Where the facts are followed from: the start of the graph, or one vertex. Then only what happens after an activation of
-            that vertex, in its causal future, counts, and `before[start]` says what holds when it comes round to it again.
+        start: Where the facts are followed from: the start of the graph, or one vertex. Then only what happens after an
+            activation of that vertex, in its causal future, counts, and `before[start]` says what holds when it comes
+            round to it again.
     """
 
     def __init__(self, waves: Waves, facts: Facts, start: int = 0):
@@ -332,7 +334,10 @@ class Flow:
         kind = self.topology.rule[vertex].kind
         if kind == "all_of" and self.start == 0:
             return 0
-        if kind in ("gather", "all_of"):  # counted from one vertex, a branch of an `all_of` may bring a token from before it
+        if kind in (
+            "gather",
+            "all_of",
+        ):  # counted from one vertex, a branch of an `all_of` may bring a token from before it
             return self.waves.wave(vertex, edges).lacking(asked, self._over, self.start)
         return asked
 

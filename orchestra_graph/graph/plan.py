@@ -49,11 +49,13 @@ class WriteSpec:
         fields: Every field that may be written, with the declared type of what is written there.
         sure: Whether all of *fields* are written each time.
         single: The value itself is written, to the one field; otherwise it is a patch.
+        certain: Those of *fields* that are written each time.
     """
 
     fields: Mapping[str, Any]
     sure: bool
     single: bool
+    certain: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

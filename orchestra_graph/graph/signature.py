@@ -6,11 +6,12 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, get_args, get_origin
 
 from orchestra_graph.errors import Problem, nearest
+from orchestra_graph.graph.fits import is_typed_dict
 from orchestra_graph.graph.node import ItemMark, Node, Resource
 from orchestra_graph.graph.plan import Param, WriteSpec
 from orchestra_graph.graph.question import Question
@@ -194,16 +195,15 @@ class _Reader:
     def _returns(self, annotation: Any) -> None:
         single = self.node.options.writes
         if single is not None:
-            self._writes({single: annotation}, sure=True, single=True)
+            self._writes({single: annotation}, [single], single=True)
         elif annotation in (None, type(None), typing.NoReturn, typing.Never):
             return
         elif isinstance(annotation, type) and issubclass(annotation, Patch):
             self._patch(annotation)
-        elif is_typeddict(annotation):
-            hints = typing.get_type_hints(annotation)
-            self._writes(hints, sure=annotation.__required_keys__ == frozenset(hints), single=False)
+        elif is_typed_dict(annotation):
+            self._members(annotation, annotation.__required_keys__)
         elif isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
-            self._writes(typing.get_type_hints(annotation), sure=True, single=False)
+            self._members(annotation, annotation._fields)
         else:
             self._problem(
                 "returns-nowhere",
@@ -225,9 +225,18 @@ class _Reader:
             )
             return
         fields = {name: info.annotation for name, info in patch.model_fields.items()}
-        self._writes(fields, sure=all(info.is_required() for info in patch.model_fields.values()), single=False)
+        self._writes(fields, [name for name, info in patch.model_fields.items() if info.is_required()], single=False)
 
-    def _writes(self, fields: Mapping[str, Any], *, sure: bool, single: bool) -> None:
+    def _members(self, patch: Any, certain: Iterable[str]) -> None:
+        """A patch that is a TypedDict or a NamedTuple."""
+        try:
+            hints = typing.get_type_hints(patch, localns=dict(self.node.scope))
+        except NameError as error:
+            self._undefined(getattr(error, "name", None) or str(error))
+            return
+        self._writes(hints, certain, single=False)
+
+    def _writes(self, fields: Mapping[str, Any], certain: Iterable[str], *, single: bool) -> None:
         known = {name: annotation for name, annotation in fields.items() if name in self.schema.fields}
         for name in fields:
             if name not in known:
@@ -238,7 +247,10 @@ class _Reader:
                     f"it writes '{name}', which is no field of {state}.{hint}",
                     f"{state} has: {', '.join(self.schema.fields)}",
                 )
-        self.found.writes = WriteSpec(fields=known, sure=sure, single=single)
+        always = known.keys() & set(certain)
+        self.found.writes = WriteSpec(
+            fields=known, sure=always == known.keys(), single=single, certain=frozenset(always)
+        )
 
     def _question(self, annotation: Any) -> None:
         members = get_args(annotation) if get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
@@ -253,4 +265,5 @@ class _Reader:
             return
         self.found.answer = get_args(questions[0])[0]
         self.found.optional = type(None) in members
-        self._writes({self.node.options.writes or "": self.found.answer}, sure=not self.found.optional, single=True)
+        field = self.node.options.writes or ""
+        self._writes({field: self.found.answer}, [] if self.found.optional else [field], single=True)

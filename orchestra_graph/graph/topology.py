@@ -232,8 +232,8 @@ class Topology:
     def _rule_of(self, vertex: int) -> JoinRule:
         if vertex == self.end:
             return GATHER
-        default = GATHER if len(self.into[vertex]) > 1 else EACH_ONE
-        return self.rules.get(vertex, default)
+        gathers = len(self.into[vertex]) > 1 or any(vertex == scope.collector for scope in self.scopes)
+        return self.rules.get(vertex, GATHER if gathers else EACH_ONE)
 
     def _find_masks(self) -> dict[int, tuple[int, ...]]:
         """For every vertex, at each depth around it, who can still reach it in the same turn."""

@@ -1,7 +1,8 @@
-"""What a vertex may follow when it is done: the part of a plan that the checks over all runs need, apart from its topology.
+"""What a vertex may follow when it is done: what the checks need to know of a plan beside its topology.
 
-The groups of a vertex (its edges, its switches, its eaches) are independent of each other. Of each group some edges are taken together:
-every edge whose condition holds, the targets of one case, the body of an `each`. Nothing is known here of the values that decide.
+The groups of a vertex (its edges, its switches, its eaches) are independent of each other. Of each group some edges are
+taken together: every edge whose condition holds, the targets of one case, the body of an `each`. Nothing is known here
+of the values that decide.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from orchestra_graph.graph.edges import Edge, Group
+from orchestra_graph.graph.fits import same_value
 from orchestra_graph.graph.plan import Plan
 
 __all__ = ["Choices", "Ways", "may_follow", "may_follow_with", "ways_of"]
@@ -23,7 +25,8 @@ class Choices:
     """The alternatives of one group; an empty one takes nothing.
 
     Attributes:
-        least: For every edge the smallest sets of edges taken with it. What is taken at a time is one of them, and perhaps more.
+        least: For every edge the smallest sets of edges taken with it. What is taken at a time is one of them, and
+            perhaps more.
         most: The largest sets taken together.
     """
 
@@ -116,12 +119,13 @@ def _every(edges: Iterator[int] | Alternative, value: Callable[[int], int], ever
     return everything
 
 
-def ways_of(plan: Plan, *, filled: Callable[[int, Group], bool]) -> tuple[Ways, ...]:
+def ways_of(plan: Plan, *, filled: Callable[[Group], bool], several: Callable[[Group], bool]) -> tuple[Ways, ...]:
     """The ways of every vertex of a plan.
 
     Args:
         plan: The plan.
-        filled: Whether the items of an `each` of a vertex are never empty.
+        filled: Whether the items of an `each` are never empty.
+        several: Whether a switch is over a list, so that it follows every case named in it.
     """
     found = []
     for node in plan.nodes:
@@ -132,38 +136,35 @@ def ways_of(plan: Plan, *, filled: Callable[[int, Group], bool]) -> tuple[Ways, 
                 continue
             if group.kind == "each":
                 many += [e for e in group.edges if plan.edges[e].kind == "each"]
-            groups.append(_choices(group, plan.edges, group.kind == "each" and filled(node.index, group)))
+                groups.append(_each(group, plan.edges, filled(group)))
+            elif group.kind == "switch":
+                groups.append(_switch(group, plan.edges, several(group)))
+            else:
+                groups.append(_plain(group, plan.edges))
         found.append(Ways(tuple(groups), drop, tuple(many)))
     return tuple(found)
 
 
-def _choices(group: Group, edges: Sequence[Edge], filled: bool) -> Choices:
-    if group.kind == "switch":
-        cases = _cases(group, edges)
-        return Choices(cases, cases)
-    if group.kind == "each":
-        work = tuple((e,) for e in group.edges if edges[e].kind == "each")
-        empty = tuple((e,) for e in group.edges if edges[e].kind == "empty")
-        alternatives = work if filled else work + (empty or ((),))
-        return Choices(alternatives, alternatives)
-    always = tuple(e for e in group.edges if edges[e].kind == "always")
-    when = tuple(e for e in group.edges if edges[e].kind == "when")
-    otherwise = tuple(e for e in group.edges if edges[e].kind == "otherwise")
-    least = tuple((*always, e) for e in when) + ((*always, *otherwise),)
-    most = ((*always, *when), (*always, *otherwise))
-    return Choices(least, most)
+def _plain(group: Group, edges: Sequence[Edge]) -> Choices:
+    always, when, otherwise = (
+        tuple(e for e in group.edges if edges[e].kind == kind) for kind in ("always", "when", "otherwise")
+    )
+    none = (*always, *otherwise)
+    return Choices((*((*always, e) for e in when), none), ((*always, *when), none))
 
 
-def _cases(group: Group, edges: Sequence[Edge]) -> tuple[Alternative, ...]:
-    """The edges that one value takes: a value may lead to several nodes, and several values to one."""
+def _each(group: Group, edges: Sequence[Edge], filled: bool) -> Choices:
+    work = tuple((e,) for e in group.edges if edges[e].kind == "each")
+    empty = tuple((e,) for e in group.edges if edges[e].kind == "empty")
+    alternatives = work if filled else work + (empty or ((),))
+    return Choices(alternatives, alternatives)
+
+
+def _switch(group: Group, edges: Sequence[Edge], several: bool) -> Choices:
+    """One value takes some edges: it may lead to several nodes, and several values to one."""
     taken: list[Alternative] = []
-    for edge in group.edges:
-        for value in edges[edge].values:
-            taken.append(tuple(e for e in group.edges if any(_same(value, v) for v in edges[e].values)))
+    for value in (v for e in group.edges for v in edges[e].values):
+        taken.append(tuple(e for e in group.edges if any(same_value(value, v) for v in edges[e].values)))
     default = tuple(e for e in group.edges if edges[e].kind == "default")
-    return tuple(dict.fromkeys([*taken, default] if default else taken))
-
-
-def _same(one: object, other: object) -> bool:
-    """Equal, but True is not 1."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
+    cases = tuple(dict.fromkeys([*taken, default] if default else taken))
+    return Choices((*cases, ()), (group.edges, ())) if several else Choices(cases, cases)

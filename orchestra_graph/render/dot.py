@@ -164,7 +164,7 @@ def _frame_attributes(frame: Frame) -> dict[str, str]:
     look = FRAMES[frame.kind]
     return {
         "label": f"<{_font(_text(frame.label), 11, MUTED)}>",
-        "labelloc": "t",
+        "labelloc": "b" if frame.kind == "loop" else "t",  # a loop is entered from above: its label would be crossed
         "labeljust": "l",
         "style": "rounded,filled" + (",dashed" if look.dashed else ""),
         "color": look.line,

@@ -7,7 +7,14 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    create_model,
+    model_serializer,
+)
 
 from orchestra_graph.clock import as_text
 from orchestra_graph.core.run import Activation
@@ -19,7 +26,17 @@ from orchestra_graph.runtime.outcomes import example_answer
 from orchestra_graph.state.codec import JsonCodec, first_line
 from orchestra_graph.store.base import QuestionRow
 
-__all__ = ["accept_answer", "answer_codec", "check_by_schema", "doubt_row", "node_of", "question_row", "settled"]
+__all__ = [
+    "accept_answer",
+    "answer_codec",
+    "check_by_schema",
+    "doubt_row",
+    "fits",
+    "node_of",
+    "question_row",
+    "same_answer",
+    "settled",
+]
 
 _NAME = re.compile(r"[^@#~!]+")
 
@@ -39,12 +56,21 @@ def answer_codec(node: PlanNode) -> JsonCodec:
     return JsonCodec(node.name, node.answer if node.kind == "ask" else _doubt_model(node))
 
 
-def _doubt_model(node: PlanNode) -> type[BaseModel]:
+class _Outcome(BaseModel):
     """The answer to "did this irreversible node happen?": yes or no, and with a yes what it would have returned."""
-    fields: dict[str, Any] = {"happened": bool}
-    for name, annotation in node.writes.fields.items():
-        fields[name] = (annotation | None if isinstance(annotation, type) else annotation, None)
-    return create_model(f"{node.name}_outcome", __config__=ConfigDict(extra="forbid"), **fields)
+
+    model_config = ConfigDict(extra="forbid")
+    happened: bool
+
+    @model_serializer(mode="wrap")
+    def _only_what_was_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        return {name: value for name, value in data.items() if name in self.model_fields_set}
+
+
+def _doubt_model(node: PlanNode) -> type[_Outcome]:
+    fields: dict[str, Any] = {name: (annotation, None) for name, annotation in node.writes.fields.items()}
+    return create_model(f"{node.name}_outcome", __base__=_Outcome, **fields)
 
 
 def question_row(
@@ -67,13 +93,10 @@ def question_row(
     )
 
 
-def doubt_row(plan: Plan, run: int, key: str, activation: Activation, at: float) -> QuestionRow:
-    """The question whether an irreversible node happened whose process died before its outcome was stored."""
+def doubt_row(plan: Plan, run: int, key: str, activation: Activation, at: float, why: str) -> QuestionRow:
+    """The question whether an irreversible node happened whose outcome is not stored; *why* says what is known."""
     node = plan.nodes[activation.vertex]
-    prompt = (
-        f"'{activation.id}' was started, and its process ended before the outcome was stored. "
-        f"It is irreversible, so it is not repeated by itself. Did it happen?"
-    )
+    prompt = f"'{activation.id}' {why}. It is irreversible, so it is not repeated by itself. Did it happen?"
     question: Question[Any] = Question(prompt, details={"idempotency_key": f"{key}/{activation.id}", "node": node.name})
     return question_row(plan, run, key, activation, question, at)
 
@@ -99,14 +122,19 @@ def accept_answer(plan: Plan, question: str, value: Any, *, parsed_json: bool) -
     codec = answer_codec(node)
     try:
         accepted = codec.accept(codec.load(value) if parsed_json else value)
-        if node.kind == "ask":
-            plan.codec.fields[next(iter(node.writes.fields))].operand(accepted.value)
+        _check_writes(plan, node, accepted.value)
     except ValidationError as error:
-        example = example_answer(codec.adapter.json_schema())
-        raise WrongAnswer(question, first_line(error), example) from None
-    except NotStorable as error:
+        raise WrongAnswer(question, first_line(error), example_answer(codec.adapter.json_schema())) from None
+    except (NotStorable, _Incomplete) as error:
         raise WrongAnswer(question, str(error)) from None
     return accepted.json
+
+
+def same_answer(plan: Plan | None, question: str, one: str, other: str) -> bool:
+    """Whether two answers to a question say the same; without the plan, whether they look the same."""
+    if plan is None:
+        return bool(json.loads(one) == json.loads(other))
+    return answer_codec(node_of(plan, question)).same(json.loads(one), json.loads(other))
 
 
 def check_by_schema(row: QuestionRow, value: Any) -> str:
@@ -126,31 +154,57 @@ def check_by_schema(row: QuestionRow, value: Any) -> str:
     return json.dumps(value)
 
 
+class _Incomplete(Exception):
+    """It happened, but nobody said what came of it."""
+
+
+def _given(node: PlanNode, answer: Any) -> dict[str, Any] | None:
+    """What an answer writes; None where it says that an irreversible node did not happen."""
+    if node.kind == "ask":
+        return {next(iter(node.writes.fields)): answer}
+    if not answer.happened:
+        return None
+    given = {name: getattr(answer, name) for name in node.writes.fields if name in answer.model_fields_set}
+    missing = [name for name in node.writes.fields if name not in given]
+    if missing and node.writes.sure:
+        raise _Incomplete(f"it happened, so say what it wrote, too: {', '.join(missing)}")
+    return given
+
+
+def _check_writes(plan: Plan, node: PlanNode, answer: Any) -> None:
+    for name, value in (_given(node, answer) or {}).items():
+        plan.codec.fields[name].operand(value)
+
+
+def fits(plan: Plan, activation: Activation, answer: str) -> bool:
+    """Whether a stored answer is one: without the code at hand it was only checked by the schema."""
+    node = plan.nodes[activation.vertex]
+    try:
+        _check_writes(plan, node, answer_codec(node).load(json.loads(answer)))
+    except (ValueError, NotStorable, _Incomplete):
+        return False
+    return True
+
+
 def settled(plan: Plan, activation: Activation, answer: str) -> tuple[bool, Any]:
     """What an accepted answer means.
 
     Returns:
         Whether the activation is done by it, and the value it returns. It is not where a person said that an
-        irreversible node did not
-        happen: it then runs again.
+        irreversible node did not happen: it then runs again.
 
     Raises:
         BadWrite: It does not fit the type (it was given where the code was not at hand).
     """
     node = plan.nodes[activation.vertex]
     try:
-        value = answer_codec(node).load(json.loads(answer))
-    except (ValidationError, ValueError) as error:
+        given = _given(node, answer_codec(node).load(json.loads(answer)))
+    except (ValueError, _Incomplete) as error:
         shown = first_line(error) if isinstance(error, ValidationError) else str(error)
         raise BadWrite(activation.id, "", f"the answer {answer} does not fit: {shown}") from None
-    if node.kind == "ask":
-        return True, value
-    if not value.happened:
+    if given is None:
         return False, None
-    given = {name: getattr(value, name) for name in node.writes.fields}
-    if node.writes.single:
-        return True, next(iter(given.values()))
-    return True, given if given else None
+    return True, next(iter(given.values())) if node.writes.single else given or None
 
 
 def expired_text(row: QuestionRow) -> str:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import random
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from orchestra_graph.errors import NodeTimeout, OrchestraError
+from orchestra_graph.core.events import ErrorInfo
+from orchestra_graph.errors import NodeFailed, NodeTimeout, OrchestraError
 from orchestra_graph.graph.policies import Retry
 
-__all__ = ["next_attempt", "retry_after", "worth_retrying"]
+__all__ = ["described", "next_attempt", "retry_after", "worth_retrying"]
 
 _TRANSIENT_STATUS = frozenset({408, 429, *range(500, 600)})
 _TRANSIENT_NAMES = ("Timeout", "ConnectError", "ConnectionError", "NetworkError", "RemoteProtocolError", "RateLimit")
+
+
+def described(error: BaseException) -> ErrorInfo:
+    """An error as data. Never raises, whatever the error's own text does."""
+    try:
+        message = error.message if isinstance(error, NodeFailed) else str(error)
+    except Exception as worse:
+        message = f"(its text cannot be made: {type(worse).__name__})"
+    return ErrorInfo(type(error).__name__, message)
 
 
 def worth_retrying(error: BaseException) -> bool:
@@ -25,13 +37,16 @@ def worth_retrying(error: BaseException) -> bool:
     """
     if isinstance(error, NodeTimeout):
         return True
-    if isinstance(error, OrchestraError):
+    if isinstance(error, OrchestraError) or not isinstance(error, Exception):
         return False
     status = _status(error)
     if status is not None:
         return status in _TRANSIENT_STATUS
-    if isinstance(error, ConnectionError | TimeoutError):
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
         return True
+    reason = getattr(error, "reason", None)  # urllib wraps what happened
+    if isinstance(reason, OSError):
+        return worth_retrying(reason)
     outside = type(error).__module__.split(".")[0] not in ("builtins", "pydantic", "pydantic_core", "json")
     return outside and any(name in c.__name__ for c in type(error).__mro__ for name in _TRANSIENT_NAMES)
 
@@ -55,14 +70,16 @@ def retry_after(error: BaseException, now: float) -> float | None:
             if value is not None:
                 return _seconds(str(value), now)
     value = getattr(error, "retry_after", None)
-    return float(value) if isinstance(value, int | float) else None
+    return _seconds(str(value), now) if isinstance(value, int | float) else None
 
 
 def _seconds(value: str, now: float) -> float | None:
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:

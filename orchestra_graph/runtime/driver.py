@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestra_graph.clock import Clock
@@ -23,14 +23,15 @@ from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.core.run import Activation, RunState
+from orchestra_graph.core.run import Activation, Halt
 from orchestra_graph.core.snapshot import freeze
-from orchestra_graph.errors import NodeFailed, QuestionExpired
+from orchestra_graph.errors import NodeTimeout, QuestionExpired, RunOwned
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime import answers
-from orchestra_graph.runtime.classify import next_attempt
-from orchestra_graph.runtime.invoke import Invoker, Result
+from orchestra_graph.runtime.classify import described, next_attempt
+from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import body_of, text
+from orchestra_graph.runtime.load import Behind, Loaded, load_run
 from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, QuestionStatus, RunRow, Snapshot, Store
 
 __all__ = ["Drive"]
@@ -50,16 +51,6 @@ class Happening:
     sync: bool = False
 
 
-@dataclass(slots=True)
-class _SinceSnapshot:
-    """How much would have to be replayed, and the next snapshot to write."""
-
-    rows: int = 0
-    bytes: int = 0
-    size: int = 0
-    ready: Snapshot | None = field(default=None)
-
-
 class Drive:
     """Drives one run until it rests.
 
@@ -67,31 +58,54 @@ class Drive:
         store: Where it is kept.
         row: The run, owned by this process.
         epoch: Of that ownership.
-        run: Its state, as of the log.
+        loaded: Its state, as of the log.
         invoker: Runs its nodes.
         clock: Tells the time.
         most: How many nodes may run at once.
+        status: What the store says of the run, where that is known.
+
+    Attributes:
+        over: It takes nothing any more: it has come to rest, or is just about to.
     """
 
     def __init__(
-        self, store: Store, row: RunRow, epoch: int, run: RunState, invoker: Invoker, *, clock: Clock, most: int
+        self,
+        store: Store,
+        row: RunRow,
+        epoch: int,
+        loaded: Loaded,
+        invoker: Invoker,
+        *,
+        clock: Clock,
+        most: int,
+        status: RunStatus | None = None,
     ):
-        self.store, self.row, self.epoch, self.run = store, row, epoch, run
+        self.store, self.row, self.epoch, self.run = store, row, epoch, loaded.run
         self.invoker, self.clock, self.most = invoker, clock, most
+        self.over = False
+        self._status = status
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._time_limit: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self._answered: set[str] = set()
+        self._look_again = False
         self._stopping = False
-        self._since = _SinceSnapshot()
+        self._behind = loaded.behind
+        self._snapshot: Snapshot | None = None  # goes into the next append
 
     # -- from outside -------------------------------------------------------------------------------
 
     def put(self, event: ev.Event) -> None:
-        """Let something happen to the run."""
+        """Let something happen to the run. Not when it is `over`."""
         self._put(Happening(event))
+
+    def look(self) -> None:
+        """Look for answers before coming to rest: one has just been stored. Not when it is `over`."""
+        self._look_again = True
+        self._wake.set()
 
     def stop(self) -> None:
         """Let go of the run as soon as what is being written is durable; what was interrupted starts again later."""
@@ -109,10 +123,12 @@ class Drive:
         """
         try:
             self._set_timers()
-            await self._collect_answers(resuming=True)
+            await self._collect_answers(expiring=True)
             while True:
                 if self._watch is not None and self._watch.done():
                     self._watch.result()  # the store failed while answers were looked for
+                if self._look_again:
+                    await self._collect_answers()
                 if self._inbox:
                     await self._turn()
                 self._start()
@@ -121,12 +137,13 @@ class Drive:
                 status = decide.verdict(self.run)
                 if status != "running" and not self._inbox and await self._rest(status):
                     return status
-                if not self._inbox:
+                if not (self._inbox or self._look_again):
                     self._wake.clear()
                     await self._wake.wait()
         except Fenced:
             return "running"
         finally:
+            self.over = True
             for timer in self._timers:
                 timer.cancel()
             await self._cancel([*self._tasks.values(), *([self._watch] if self._watch else [])])
@@ -157,7 +174,9 @@ class Drive:
         self, batch: Sequence[Happening], closed: Sequence[tuple[str, QuestionStatus]] = (), **more: Any
     ) -> None:
         rows = [self._row(self.run.seq + i, h) for i, h in enumerate(batch)]
-        snapshot, self._since.ready = self._since.ready, None
+        snapshot, self._snapshot = self._snapshot, None
+        if self._status != "running":  # what the store says of a run that was resting until now
+            more.setdefault("status", "running")
         await self.store.append(
             Append(
                 run=self.row.number,
@@ -170,8 +189,9 @@ class Drive:
                 **more,
             )
         )
-        self._since.rows += len(rows)
-        self._since.bytes += sum(len(row.body) for row in rows)
+        self._status = more.get("status", self._status)
+        self._behind.rows += len(rows)
+        self._behind.bytes += sum(len(row.body) for row in rows)
 
     @staticmethod
     def _row(seq: int, happening: Happening) -> LogRow:
@@ -181,10 +201,13 @@ class Drive:
 
     def _take_snapshot(self) -> None:
         """Now and then: so that a replay is bounded, and so that all snapshots together cost no more than the log."""
-        since = self._since
-        if since.rows >= _SNAPSHOT_ROWS and since.bytes >= _SNAPSHOT_GROWTH * since.size:
-            body = freeze(self.run)
-            self._since = _SinceSnapshot(size=len(body), ready=Snapshot(self.run.seq - 1, body))
+        if self._behind.rows >= _SNAPSHOT_ROWS and self._behind.bytes >= _SNAPSHOT_GROWTH * self._behind.size:
+            self._freeze()
+
+    def _freeze(self) -> None:
+        body = freeze(self.run)
+        self._snapshot = Snapshot(self.run.seq - 1, body)
+        self._behind = Behind(size=len(body))
 
     def _follow(self, event: ev.Event) -> None:
         """What the driver itself has to do about an event that is durable now."""
@@ -196,6 +219,8 @@ class Drive:
             self._at(event.retry_at, self._due, event.id)
         elif isinstance(event, ev.QuestionAsked):
             self._begin_watch()
+        elif isinstance(event, ev.RunRetried):
+            self._limit_time()
         elif isinstance(event, ev.LimitPassed):
             for identity, task in self._tasks.items():
                 decide.give_back(self.run, identity)
@@ -210,7 +235,7 @@ class Drive:
             if self.invoker.plan.nodes[activation.vertex].options.effect != "irreversible":
                 self._launch(activation)
             elif activation.started:
-                self._doubt(activation)
+                self._doubt(activation, "was interrupted before its outcome was stored")
             else:
                 event = ev.NodeStarted(at=self.clock.now(), id=activation.id, attempt=activation.attempt)
                 self._put(Happening(event, sync=True))
@@ -226,27 +251,54 @@ class Drive:
         error = None if task.cancelled() else task.exception()
         activation = self.run.live.get(identity)
         if error is not None and activation is not None:
-            self._put(Happening(self._failure(activation, error, 0.0)))
+            self._fail(activation, error)
 
     async def _perform(self, activation: Activation) -> None:
         """Run one attempt of one activation, and put what came of it into the inbox."""
         began = self.clock.now()
-        node = self.invoker.plan.nodes[activation.vertex]
         try:
-            value = await self.invoker.call(activation, lambda outcome: self._late(activation, outcome))
-            if node.kind == "ask" and value is not None:
-                self._ask(activation, value)
+            if activation.question is not None and await self._take_earlier_answer(activation):
                 return
-            result = self.invoker.nothing(activation) if node.kind == "ask" else self.invoker.result(activation, value)
+            value = await self.invoker.call(activation, lambda outcome: self._late(activation, outcome))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            self._put(Happening(self._failure(activation, error, began)))
+            self._fail(activation, error, began)
+        except NodeTimeout as error:
+            if activation.started:
+                self._doubt(activation, f"has not ended: {error.message}")
+            else:
+                self._fail(activation, error, began)
+        except (Exception, SystemExit) as error:
+            self._fail(activation, error, began)
+        else:
+            self._accept(activation, value, began)
+
+    def _accept(self, activation: Activation, value: Any, began: float) -> None:
+        """Put what an attempt returned into the inbox."""
+        try:
+            if self.invoker.plan.nodes[activation.vertex].kind != "ask":
+                result = self.invoker.result(activation, value)
+            elif value is None:
+                result = self.invoker.nothing(activation)
+            else:
+                self._ask(activation, value)
+                return
         except Exception as error:
-            self._put(Happening(self._failure(activation, error, began)))
+            self._refuse(activation, error, began)
         else:
             self._put(self._done(activation, result, began))
+
+    def _refuse(self, activation: Activation, error: Exception, began: float) -> None:
+        """What a node did, or a person answered, cannot be stored, or nobody can say where the run goes from there.
+
+        An irreversible node has happened all the same, and a failure would have it run again.
+        """
+        if activation.started:
+            self._doubt(activation, f"has happened, and what came of it cannot be stored: {described(error)}")
+        else:
+            self._fail(activation, error, began)
 
     def _done(self, activation: Activation, result: Result, began: float) -> Happening:
         now = self.clock.now()
@@ -261,20 +313,31 @@ class Drive:
         )
         return Happening(event, result, sync=activation.started)
 
-    def _failure(self, activation: Activation, error: BaseException | None, began: float) -> ev.NodeFailed:
+    def _fail(
+        self,
+        activation: Activation,
+        error: BaseException,
+        began: float | None = None,
+        closed: tuple[str, QuestionStatus] | None = None,
+    ) -> None:
         now = self.clock.now()
-        assert error is not None
-        message = error.message if isinstance(error, NodeFailed) else str(error)
         retry = self.invoker.plan.nodes[activation.vertex].options.retry
-        seed = f"{self.row.key}/{activation.id}/{activation.attempt}"
-        return ev.NodeFailed(
+        found = described(error)
+        try:
+            seed = f"{self.row.key}/{activation.id}/{activation.attempt}"
+            retry_at = next_attempt(retry, activation.attempt, error, now, seed)
+        except Exception as worse:  # the user's `on`, or an error that is not what it looks like
+            found = ev.ErrorInfo(found.type, f"{found.message} (whether to try again is not known: {described(worse)})")
+            retry_at = None
+        event = ev.NodeFailed(
             at=now,
             id=activation.id,
-            error=ev.ErrorInfo(type(error).__name__, message),
+            error=found,
             attempt=activation.attempt,
-            retry_at=next_attempt(retry, activation.attempt, error, now, seed),
-            took=now - began if began else 0.0,
+            retry_at=retry_at,
+            took=0.0 if began is None else now - began,
         )
+        self._put(Happening(event, closed=closed, sync=activation.started))
 
     def _late(self, activation: Activation, outcome: str) -> None:
         event = ev.LateResult(at=self.clock.now(), id=activation.id, attempt=activation.attempt, outcome=outcome)
@@ -289,10 +352,10 @@ class Drive:
         row = answers.question_row(self.invoker.plan, self.row.number, self.row.key, activation, asked, now)
         self._put_question(activation, row, doubt=False)
 
-    def _doubt(self, activation: Activation) -> None:
+    def _doubt(self, activation: Activation, why: str) -> None:
         """An irreversible node was started and nobody knows how it ended: a person decides, nothing is repeated."""
         now = self.clock.now()
-        row = answers.doubt_row(self.invoker.plan, self.row.number, self.row.key, activation, now)
+        row = answers.doubt_row(self.invoker.plan, self.row.number, self.row.key, activation, now, why)
         self._put_question(activation, row, doubt=True)
 
     def _put_question(self, activation: Activation, row: QuestionRow, *, doubt: bool) -> None:
@@ -313,8 +376,9 @@ class Drive:
             if self.run.asking:
                 await self._collect_answers()
 
-    async def _collect_answers(self, *, resuming: bool = False) -> bool:
-        """Take the answers that have come; on a resume also see which questions have expired."""
+    async def _collect_answers(self, *, expiring: bool = False) -> bool:
+        """Take the answers that have come; with *expiring* also see whose time is over."""
+        self._look_again = False
         asking = {a.question: a for a in self.run.questions if a.question not in self._answered}
         if not asking:
             return False
@@ -325,7 +389,7 @@ class Drive:
                 continue
             if row.status == "answered" and row.answer is not None:
                 self._take_answer(activation, row, row.answer)
-            elif row.status == "expired" or (resuming and self._over(row)):
+            elif row.status == "expired" or (expiring and self._over(row)):
                 self._expire(activation, row)
             else:
                 continue
@@ -346,13 +410,23 @@ class Drive:
                 return
             result = self.invoker.result(activation, value)
         except Exception as error:
-            self._put(Happening(self._failure(activation, error, now)))
+            self._refuse(activation, error, activation.since)
         else:
             self._put(self._done(activation, result, activation.since))
 
+    async def _take_earlier_answer(self, activation: Activation) -> bool:
+        """Where a retry comes after an answer: nobody is asked twice, unless the answer itself was no good."""
+        for row in await self.store.questions(self.row.number, status=["answered"]):
+            if row.id == activation.question and row.answer is not None:
+                if not answers.fits(self.invoker.plan, activation, row.answer):
+                    return False
+                self._take_answer(activation, row, row.answer)
+                return True
+        return False
+
     def _expire(self, activation: Activation, row: QuestionRow) -> None:
         error = QuestionExpired(activation.id, answers.expired_text(row))
-        self._put(Happening(self._failure(activation, error, 0.0), closed=(row.id, "expired")))
+        self._fail(activation, error, closed=(row.id, "expired"))
 
     # -- time ---------------------------------------------------------------------------------------
 
@@ -362,63 +436,103 @@ class Drive:
                 self._at(activation.retry_at, self._due, activation.id)
         if self.run.asking:
             self._begin_watch()
-        allowed = self.run.seconds_allowed
-        if allowed is not None:
-            self._at(self.clock.now() + allowed - self.run.active, self._time_is_over, allowed)
+        self._limit_time()
 
-    def _at(self, moment: float, call: Any, *args: Any) -> None:
-        delay = max(0.0, moment - self.clock.now())
-        self._timers = [t for t in self._timers if not t.cancelled() and t.when() > asyncio.get_running_loop().time()]
-        self._timers.append(asyncio.get_running_loop().call_later(delay, call, *args))
+    def _at(self, moment: float, call: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+        def ring() -> None:
+            self._timers.discard(timer)
+            call(*args)
+
+        timer = asyncio.get_running_loop().call_later(max(0.0, moment - self.clock.now()), ring)
+        self._timers.add(timer)
+        return timer
 
     def _due(self, identity: str) -> None:
         decide.due(self.run, identity)
         self._wake.set()
 
-    def _time_is_over(self, allowed: float) -> None:
-        """The limit on seconds; the time in which the run only waited for people does not count."""
-        left = allowed - self.run.active
-        if self.run.running == 0 and left > 0:
-            self._at(self.clock.now() + left, self._time_is_over, allowed)
+    def _limit_time(self) -> None:
+        """Look at the limit on seconds when it may be reached; time in which only people are waited for is not used."""
+        if self._time_limit is not None:
+            self._time_limit.cancel()
+            self._timers.discard(self._time_limit)
+            self._time_limit = None
+        if self.run.seconds_allowed is not None:
+            left = self.run.seconds_allowed - self._used()
+            self._time_limit = self._at(self.clock.now() + left, self._look_at_time)
+
+    def _used(self) -> float:
+        """Seconds in which the run had something to do: until its last event, and since."""
+        run = self.run
+        busy = len(run.live) > run.asking + run.failed
+        return run.active + (self.clock.now() - run.last_at if busy else 0.0)
+
+    def _look_at_time(self) -> None:
+        allowed = self.run.seconds_allowed
+        if allowed is None:
+            return
+        if self._used() < allowed:
+            self._limit_time()
         else:
             self.put(ev.LimitPassed(at=self.clock.now(), limit="seconds", allowed=allowed))
 
     # -- resting ------------------------------------------------------------------------------------
 
     async def _rest(self, status: RunStatus) -> bool:
-        """Write down how the run rests, and give it up; whether it really does (an answer may have come meanwhile)."""
+        """Write down how the run rests, and give it up; whether it really does (something may have come meanwhile)."""
         if status == "waiting":
-            if await self._collect_answers():
-                return False
-            await self._write([], status="waiting", release=True)
-            if not await self._collect_answers():
-                return True
-            self.epoch = await self.store.claim(self.row.number)
-            await self._write([], status="running")
-            return False
-        now = self.clock.now()
+            return await self._wait()
+        self.over = True
         assert status != "running"
+        halt, closed = self.run.halt, list[tuple[str, QuestionStatus]]()
+        if status == "done":
+            halt = self._misfit()
+            status = status if halt is None else halt.status
         if status in ("done", "cancelled"):
-            self._since.ready = Snapshot(self.run.seq - 1, freeze(self.run))
-        withdrawn = [a.question for a in self.run.questions if a.question] if status == "cancelled" else []
-        closed: list[tuple[str, QuestionStatus]] = [(question, "withdrawn") for question in withdrawn]
-        ended = Happening(ev.RunEnded(at=now, status=status))
-        await self._write([ended], closed, status=status, note=text(self._note()), release=True)
+            self._freeze()
+            closed = [(row.id, "withdrawn") for row in await self.store.questions(self.row.number)]
+        ended = Happening(ev.RunEnded(at=self.clock.now(), status=status))
+        await self._write([ended], closed, status=status, note=text(_note(halt)), release=True)
         evolve(self.run, ended.event)
         return True
 
-    def _note(self) -> dict[str, Any]:
-        halt = self.run.halt
-        if halt is None:
-            return {}
-        errors = [[identity, error.type, error.message] for identity, error in halt.errors]
-        return {
-            "reason": halt.reason,
-            "limit": halt.limit,
-            "allowed": halt.allowed,
-            "errors": errors,
-            "final": halt.final,
-        }
+    async def _wait(self) -> bool:
+        """Only a person can move the run."""
+        if await self._collect_answers(expiring=True):
+            return False
+        await self._write([], status="waiting", release=True)
+        # Who answers wakes the owner, and starts nothing where there is none: so what came just now is ours to see.
+        await self._collect_answers()
+        if not (self._inbox or self._look_again):
+            self.over = True
+            return True
+        try:
+            epoch = await self.store.claim(self.row.number)
+        except RunOwned:  # whoever has it sees what came
+            self.over = True
+            return True
+        if epoch != self.epoch + 1:  # somebody had it in between, and may have moved it
+            loaded = await load_run(self.store, self.invoker.plan, self.row)
+            self.run, self._behind, self._snapshot = loaded.run, loaded.behind, None
+            self._inbox = deque(h for h in self._inbox if isinstance(h.event, ev.RunCancelled))
+            self._answered.clear()
+            self._look_again = True
+        self.epoch = epoch
+        if self.run.status == "running":
+            return False
+        self.over = True
+        await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))
+        return True
+
+    def _misfit(self) -> Halt | None:
+        """Whether the state's own validators refuse the final state."""
+        assert self.run.result is not None
+        try:
+            state_of(self.run.plan, self.run.result.seen(), whole=True)
+        except Exception as error:
+            found = described(error)
+            return Halt("failed", f"the final state does not fit: {found}", errors=(("END", found),))
+        return None
 
     async def _let_go(self) -> RunStatus:
         """Stop driving: what has a result is stored, what has none starts again wherever the run is resumed."""
@@ -427,6 +541,10 @@ class Drive:
         self._inbox = deque(h for h in self._inbox if not isinstance(h.event, ev.NodeStarted))
         if self._inbox:
             await self._turn()
+        status = decide.verdict(self.run)
+        if status != "running" and await self._rest(status):
+            return status
+        self.over = True
         await self._write([], release=True)
         return "running"
 
@@ -436,3 +554,16 @@ class Drive:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _note(halt: Halt | None) -> dict[str, Any]:
+    """What an outcome says beyond its status."""
+    if halt is None:
+        return {}
+    return {
+        "reason": halt.reason,
+        "limit": halt.limit,
+        "allowed": halt.allowed,
+        "errors": [[identity, error.type, error.message] for identity, error in halt.errors],
+        "final": halt.final,
+    }

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -32,6 +33,7 @@ from orchestra_graph.errors import (
     RunStopped,
     RunWaiting,
     StaleAnswer,
+    StoreError,
     UnknownGraph,
     UnknownQuestion,
     UnknownRun,
@@ -44,7 +46,7 @@ from orchestra_graph.runtime import answers
 from orchestra_graph.runtime.driver import Drive
 from orchestra_graph.runtime.invoke import Invoker, state_of
 from orchestra_graph.runtime.journal import body_of
-from orchestra_graph.runtime.load import check_unchanged, load_run
+from orchestra_graph.runtime.load import Behind, Loaded, check_unchanged, load_run
 from orchestra_graph.runtime.outcomes import Cancelled, Done, Failed, OpenQuestion, Outcome, Stopped, Waiting
 from orchestra_graph.runtime.records import record_of
 from orchestra_graph.runtime.resources import Resources
@@ -53,11 +55,13 @@ from orchestra_graph.state.codec import first_line
 from orchestra_graph.state.schema import State
 from orchestra_graph.store import open_store
 from orchestra_graph.store.base import Append, NewRun, QuestionRow, RunRow, Store
+from orchestra_graph.store.patience import to_the_end
 
 __all__ = ["Engine", "Run"]
 
 S = TypeVar("S", bound=State)
 Durability = Literal["normal", "full"]
+_Want: TypeAlias = Callable[[RunState], ev.Event]
 
 _ENDED = ("done", "failed", "cancelled", "stopped")
 
@@ -100,6 +104,7 @@ class Engine:
         self._threads = Threads(threads)
         self._concurrency = concurrency
         self._driving: dict[int, _Driven] = {}
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._ours: set[int] = set()
 
     async def __aenter__(self) -> Engine:
@@ -112,6 +117,7 @@ class Engine:
         for driven in self._driving.values():
             driven.drive.stop()
         await asyncio.gather(*(d.task for d in self._driving.values()), return_exceptions=True)
+        self._threads.close()
         await self.store.__aexit__(*exc)
 
     # -- runs ---------------------------------------------------------------------------------------
@@ -133,6 +139,7 @@ class Engine:
             RunKeyTaken: The key belongs to a run of another graph, or with another input.
         """
         plan = self._plan(graph)
+        self._resources.check(plan)
         began, fragments = _input(plan, state, self.clock.now(), limits or self.limits or plan.limits)
         new = NewRun(
             key=key or new_run_key(graph.name),
@@ -143,23 +150,30 @@ class Engine:
             body=body_of(began, fragments),
             at=began.at,
         )
+        row, created = await to_the_end(self._create(plan, new, began))
+        if not created:
+            await self._same_start(row, plan, state, fragments)
+        return Run(self, row, graph)
+
+    async def _create(self, plan: Plan, new: NewRun, began: ev.RunStarted) -> tuple[RunRow, bool]:
         row, created = await self.store.create(new)
         if created:
             run = RunState.of(plan)
             evolve(run, began)
-            self._drive(plan, row, row.epoch, run)
-        else:
-            await self._same_start(row, plan, state, fragments)
-        return Run(self, row, graph)
+            self._drive(plan, row, row.epoch, Loaded(run, Behind()), status="running")
+        return row, created
 
     async def _same_start(self, row: RunRow, plan: Plan, state: State, fragments: Mapping[str, str]) -> None:
         if row.graph != plan.name:
             raise RunKeyTaken(row.key, f"it is a run of graph '{row.graph}', not '{plan.name}'")
         (first,) = await self.store.log(row.number, upto=0)
         stored = json.loads(first.body).get("writes", {})
-        for name in plan.schema.fields:
-            given = name in state.model_fields_set or name in stored
-            if given and name in state.model_fields_set and stored.get(name) != json.loads(fragments[name]):
+        for name, spec in plan.schema.fields.items():
+            if spec.has_factory and name not in state.model_fields_set:
+                continue  # a default that is made anew each time says nothing about what was meant
+            known = [name in stored, name in fragments]
+            same = all(known) and plan.codec.fields[name].same(stored[name], json.loads(fragments[name]))
+            if any(known) and not same:
                 raise RunKeyTaken(row.key, f"that run was started with another value of '{name}'")
 
     @overload
@@ -202,12 +216,19 @@ class Engine:
         plan = graph.compile()
         if known is not graph:
             self._graphs[graph.name] = graph
-        self._resources.check(plan)
         return plan
 
-    def _drive(self, plan: Plan, row: RunRow, epoch: int, run: RunState, first: ev.Event | None = None) -> _Driven:
+    def _drive(
+        self,
+        plan: Plan,
+        row: RunRow,
+        epoch: int,
+        loaded: Loaded,
+        first: ev.Event | None = None,
+        status: RunStatus | None = None,
+    ) -> _Driven:
         invoker = Invoker(plan, row.key, self._resources, self._threads)
-        drive = Drive(self.store, row, epoch, run, invoker, clock=self.clock, most=self._concurrency)
+        drive = Drive(self.store, row, epoch, loaded, invoker, clock=self.clock, most=self._concurrency, status=status)
         if first is not None:
             drive.put(first)
         driven = self._driving[row.number] = _Driven(drive, asyncio.create_task(drive.go(), name=f"run {row.key}"))
@@ -221,23 +242,46 @@ class Engine:
         if not driven.task.cancelled():
             driven.task.exception()  # it is raised to whoever waits; nobody has to
 
-    async def _take(self, row: RunRow, plan: Plan, first: ev.Event | None = None) -> _Driven:
-        """Drive a run, from wherever it stands."""
-        driven = self._driving.get(row.number)
-        if driven is not None:
-            if first is not None:
-                driven.drive.put(first)
-            return driven
-        await check_unchanged(self.store, plan, row)
-        epoch = await self.store.claim(row.number)
-        if row.number in self._driving:  # another task of this process was quicker
-            return await self._take(row, plan, first)
-        try:
-            run = await load_run(self.store, plan, row)
-        except BaseException:
-            await self.store.append(Append(run=row.number, epoch=epoch, release=True))
-            raise
-        return self._drive(plan, row, epoch, run, first or ev.RunResumed(at=self.clock.now()))
+    async def _take(self, row: RunRow, plan: Plan, want: _Want | None = None) -> _Driven | None:
+        """Drive a run, from wherever it stands; None where there is nothing to drive.
+
+        Args:
+            row: The run.
+            plan: Its graph.
+            want: What is to happen to it, seen its state; may refuse. It just goes on where this is left out.
+        """
+        # Whoever is cancelled here would leave a run behind that is owned and that nobody drives.
+        return await to_the_end(self._taken(row, plan, want))
+
+    async def _taken(self, row: RunRow, plan: Plan, want: _Want | None) -> _Driven | None:
+        number, lock = row.number, self._locks.setdefault(row.number, asyncio.Lock())
+        async with lock:
+            while (driven := self._driving.get(number)) is not None:
+                if not driven.drive.over:
+                    if want is not None:
+                        driven.drive.put(want(driven.drive.run))
+                    return driven
+                await asyncio.wait([driven.task])
+            self._resources.check(plan)
+            await check_unchanged(self.store, plan, row)
+            epoch = await self.store.claim(number)
+            try:
+                loaded = await load_run(self.store, plan, row)
+                first = self._go_on(loaded.run) if want is None else want(loaded.run)
+            except BaseException:
+                with suppress(StoreError):
+                    await self._release(number, epoch)
+                raise
+            if first is None:
+                await self._release(number, epoch)
+                return None
+            return self._drive(plan, row, epoch, loaded, first)
+
+    async def _release(self, number: int, epoch: int) -> None:
+        await self.store.append(Append(run=number, epoch=epoch, release=True))
+
+    def _go_on(self, run: RunState) -> ev.Event | None:
+        return ev.RunResumed(at=self.clock.now()) if run.status == "running" else None
 
 
 class _Driven:
@@ -309,7 +353,7 @@ class Run(Generic[S]):
         plan = self._plan()
         row = await self._now()
         await check_unchanged(self._engine.store, plan, row)
-        return await load_run(self._engine.store, plan, row)
+        return (await load_run(self._engine.store, plan, row)).run
 
     async def state(self) -> S:
         """The state so far: everything that has been written, merged. Fields that nothing was written to are unset."""
@@ -358,6 +402,8 @@ class Run(Generic[S]):
             except RunOwned:
                 await engine.store.changes(1.0)
                 return None
+            if driven is None:
+                return None
         await asyncio.shield(driven.task)
         row = await self._now()
         return None if row.status == "running" else await self._outcome(driven.drive.run, row)
@@ -403,20 +449,20 @@ class Run(Generic[S]):
             RunEnded: The run is neither failed nor stopped, or no retry can mend it.
             RunOwned: Another process drives it.
         """
-        row = await self._now()
-        if row.status not in ("failed", "stopped") or _note(row).get("final"):
-            raise RunEnded(
-                self.key, row.status, "be retried" + (": what failed would fail again" if _note(row) else "")
-            )
-        state = await self._load()
-        now = self._engine.clock.now()
-        if limits is None:
-            again = ev.RunRetried(
-                at=now, steps=state.steps_allowed, seconds=state.seconds_allowed, turns=state.turns_allowed
-            )
-        else:
-            again = ev.RunRetried(at=now, steps=limits.steps, seconds=limits.seconds, turns=limits.turns)
-        await self._engine._take(row, self._plan(), again)
+        engine = self._engine
+
+        def again(run: RunState) -> ev.Event:
+            if run.status not in ("failed", "stopped"):
+                raise RunEnded(self.key, run.status, "be retried")
+            if run.halt is not None and run.halt.final:
+                raise RunEnded(self.key, run.status, "be retried: what failed would fail again")
+            if limits is None:
+                steps, seconds, turns = run.steps_allowed, run.seconds_allowed, run.turns_allowed
+            else:
+                steps, seconds, turns = limits.steps, limits.seconds, limits.turns
+            return ev.RunRetried(at=engine.clock.now(), steps=steps, seconds=seconds, turns=turns)
+
+        await engine._take(await self._now(), self._plan(), again)
 
     async def cancel(self) -> None:
         """End the run: nothing starts any more, what runs is interrupted, questions are withdrawn.
@@ -425,11 +471,16 @@ class Run(Generic[S]):
             RunEnded: It has ended before.
             RunOwned: Another process drives it.
         """
-        row = await self._now()
-        if row.status in ("done", "cancelled"):
-            raise RunEnded(self.key, row.status, "be cancelled")
-        driven = await self._engine._take(row, self._plan(), ev.RunCancelled(at=self._engine.clock.now()))
-        await asyncio.shield(driven.task)
+        engine = self._engine
+
+        def end(run: RunState) -> ev.Event:
+            if run.status in ("done", "cancelled"):
+                raise RunEnded(self.key, run.status, "be cancelled")
+            return ev.RunCancelled(at=engine.clock.now())
+
+        driven = await engine._take(await self._now(), self._plan(), end)
+        if driven is not None:
+            await asyncio.shield(driven.task)
 
     # -- people -------------------------------------------------------------------------------------
 
@@ -457,17 +508,26 @@ class Run(Generic[S]):
         rows = {row.id: row for row in await store.questions(number, status=())}
         if question not in rows:
             raise UnknownQuestion(self.key, question, [r.id for r in rows.values() if r.status == "open"])
-        given = self._accept(rows[question], value, parsed_json=parsed_json)
+        plan = await self._plan_at_hand()
+        if plan is None:
+            given = answers.check_by_schema(rows[question], value)
+        else:
+            given = answers.accept_answer(plan, question, value, parsed_json=parsed_json)
         row = await store.answer(number, question, given, self._engine.clock.now())
-        _check_stands(row, given)
-        if number in self._engine._ours and number not in self._engine._driving:
+        _check_stands(row, given, plan)
+        driven = self._engine._driving.get(number)
+        if driven is not None and not driven.drive.over:
+            driven.drive.look()
+        elif number in self._engine._ours:
             with suppress(RunOwned):  # somebody else took it over meanwhile, and sees the answer
                 await self.resume()
 
-    def _accept(self, row: QuestionRow, value: object, *, parsed_json: bool) -> str:
+    async def _plan_at_hand(self) -> Plan | None:
         if self._graph is None and self.graph not in self._engine._graphs:
-            return answers.check_by_schema(row, value)
-        return answers.accept_answer(self._plan(), row.id, value, parsed_json=parsed_json)
+            return None
+        plan = self._plan()
+        await check_unchanged(self._engine.store, plan, self._row)
+        return plan
 
     # -- outcomes -----------------------------------------------------------------------------------
 
@@ -492,10 +552,10 @@ def _note(row: RunRow) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(row.note)) if row.note else {}
 
 
-def _check_stands(row: QuestionRow, given: str) -> None:
+def _check_stands(row: QuestionRow, given: str, plan: Plan | None) -> None:
     """Whether the answer that was given is the one that stands."""
     if row.status == "answered":
-        if row.answer is not None and json.loads(row.answer) != json.loads(given):
+        if row.answer is not None and not answers.same_answer(plan, row.id, row.answer, given):
             raise AlreadyAnswered(row.id, row.answer)
         return
     why = f"it expired at {answers.expired_text(row)}" if row.status == "expired" else "its run went on without it"

@@ -66,10 +66,10 @@ def value_of(plan: Plan, name: str, cell: Cell | None) -> Any:
     return plan.codec.copy_out(name, value)
 
 
-def state_of(plan: Plan, view: View) -> State:
-    """The state that a view shows."""
+def state_of(plan: Plan, view: View, *, whole: bool = False) -> State:
+    """The state that a view shows; *whole*: it is the final one, and the state's own validators see it."""
     values = {name: value_of(plan, name, view.get(name)) for name in plan.schema.fields}
-    return plan.schema.build({name: value for name, value in values.items() if value is not UNSET})
+    return plan.schema.build({name: value for name, value in values.items() if value is not UNSET}, whole=whole)
 
 
 class Invoker:
@@ -197,6 +197,8 @@ class Invoker:
         if codec is None:
             hint = nearest(name, list(self.plan.codec.fields))
             raise BadWrite(activation.id, name, f"it wrote '{name}', which is no field of the state.{hint}")
+        if name not in node.writes.fields:  # the checks of the compile, and of other branches, know nothing of it
+            raise BadWrite(activation.id, name, f"it wrote '{name}', which its return annotation does not name")
         try:
             accepted = codec.operand(given)
         except ValidationError as error:
@@ -205,6 +207,9 @@ class Invoker:
             ) from None
         except NotStorable as error:
             raise BadWrite(activation.id, name, str(error)) from None
+        except Exception as error:  # a validator of the field is wrong
+            what = f"checking what it wrote to '{name}' raised {type(error).__name__}: {error}"
+            raise BadWrite(activation.id, name, what) from error
         found.writes[name], found.fragments[name] = accepted
 
     def _route(self, found: Result, node: PlanNode, activation: Activation) -> None:
@@ -227,8 +232,9 @@ class Invoker:
     def _left(self, name: str, cell: Cell | None, written: Any) -> Any:
         """A field as the node leaves it: what it wrote, folded onto what was there."""
         reducer = self.plan.schema.fields[name].reducer
+        written = self.plan.codec.copy_out(name, written)
         if reducer is None:
-            return self.plan.codec.copy_out(name, written)
+            return written
         before = value_of(self.plan, name, cell)
         if reducer.grows:
             kind = tuple if self.plan.codec.fields[name].makes_tuple else list

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestra_graph.core.evolve import evolve
@@ -14,10 +15,33 @@ from orchestra_graph.graph.plan import Plan, Shape
 from orchestra_graph.runtime.journal import event_of
 from orchestra_graph.store.base import RunRow, Store
 
-__all__ = ["changes_between", "check_unchanged", "load_run"]
+__all__ = ["Behind", "Loaded", "changes_between", "check_unchanged", "load_run"]
 
 
-async def load_run(store: Store, plan: Plan, row: RunRow) -> RunState:
+@dataclass(slots=True)
+class Behind:
+    """How far the last snapshot is behind the log: what a replay has to read.
+
+    Attributes:
+        rows: Log rows since then.
+        bytes: Characters in them.
+        size: Of the snapshot.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The state of a run, and how much had to be replayed to make it."""
+
+    run: RunState
+    behind: Behind
+
+
+async def load_run(store: Store, plan: Plan, row: RunRow) -> Loaded:
     """Make the state of a run from the log.
 
     Raises:
@@ -25,14 +49,16 @@ async def load_run(store: Store, plan: Plan, row: RunRow) -> RunState:
     """
     snapshot = await store.snapshot(row.number)
     if snapshot is None:
-        run, after = RunState.of(plan), -1
+        run, after, behind = RunState.of(plan), -1, Behind()
     else:
         rows = await store.rows(row.number, needed(snapshot.body))
         run = thaw(plan, snapshot.body, {r.seq: event_of(r, plan, store.url) for r in rows})
-        after = snapshot.seq
+        after, behind = snapshot.seq, Behind(size=len(snapshot.body))
     for logged in await store.log(row.number, after=after):
         evolve(run, event_of(logged, plan, store.url))
-    return run
+        behind.rows += 1
+        behind.bytes += len(logged.body)
+    return Loaded(run, behind)
 
 
 async def check_unchanged(store: Store, plan: Plan, row: RunRow) -> None:

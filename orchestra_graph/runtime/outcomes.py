@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -62,7 +63,7 @@ class OpenQuestion:
     @property
     def command(self) -> str:
         """The line that answers it."""
-        return f"orchestra answer {self.run} {self.id} '{self.example}'"
+        return _line("answer", self.run, self.id, self.example)
 
     def __str__(self) -> str:
         asked = f" of {self.to}" if self.to else ""
@@ -77,8 +78,13 @@ class Done(Generic[S]):
     run: str
     state: S
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The lines to type next; they stand in the text, too."""
+        return (_line("show", self.run),)
+
     def __str__(self) -> str:
-        return f"{self.run} is done: orchestra show {self.run}"
+        return f"{self.run} is done: {self.commands[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +95,20 @@ class Waiting(Generic[S]):
     state: S
     questions: tuple[OpenQuestion, ...]
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The lines to type next; they stand in the text, too."""
+        if len(self.questions) == 1:
+            return (_line("answer", self.run, self.questions[0].example),)
+        return tuple(question.command for question in self.questions)
+
     def __str__(self) -> str:
         if len(self.questions) == 1:
             only = self.questions[0]
-            return (
-                f"{self.run} is waiting for {only.id}: {only.prompt}\n    orchestra answer {self.run} '{only.example}'"
-            )
+            return f"{self.run} is waiting for {only.id}: {only.prompt}\n    {self.commands[0]}"
         lines = [f"{self.run} is waiting for {len(self.questions)} answers:"]
-        for question in self.questions:
-            lines += [f"  {question}", f"    {question.command}"]
+        for question, command in zip(self.questions, self.commands, strict=True):
+            lines += [f"  {question}", f"    {command}"]
         return "\n".join(lines)
 
 
@@ -111,11 +122,15 @@ class Failed(Generic[S]):
     errors: tuple[tuple[str, ErrorInfo], ...] = ()
     final: bool = False
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The lines to type next; they stand in the text, too."""
+        return () if self.final else (_line("resume", self.run, "--retry"),)
+
     def __str__(self) -> str:
         lines = [f"{self.run} has failed: {self.reason}"]
         lines += [f"  {identity}: {error}" for identity, error in self.errors[1:]]
-        if not self.final:
-            lines.append(f"    orchestra resume {self.run} --retry      (goes on from the failed node)")
+        lines += [f"    {command}      (goes on from the failed node)" for command in self.commands]
         return "\n".join(lines)
 
 
@@ -126,8 +141,13 @@ class Cancelled(Generic[S]):
     run: str
     state: S
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The lines to type next; they stand in the text, too."""
+        return (_line("show", self.run),)
+
     def __str__(self) -> str:
-        return f"{self.run} was cancelled: orchestra show {self.run}"
+        return f"{self.run} was cancelled: {self.commands[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,15 +159,25 @@ class Stopped(Generic[S]):
     limit: str
     allowed: float
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The lines to type next; they stand in the text, too."""
+        return (_line("resume", self.run, "--retry"),)
+
     def __str__(self) -> str:
         return (
             f"{self.run} was stopped by its limit on {self.limit} ({self.allowed:g} allowed)\n"
-            f"    orchestra resume {self.run} --retry      (goes on, with the same allowance once more)"
+            f"    {self.commands[0]}      (goes on, with the same allowance once more)"
         )
 
 
 Outcome: TypeAlias = Done[S] | Waiting[S] | Failed[S] | Cancelled[S] | Stopped[S]
 """``match`` over these five is exhaustive."""
+
+
+def _line(*words: str) -> str:
+    """A line for a shell; a key may be anything, and an id may have a ``!``."""
+    return f"orchestra {shlex.join(words)}"
 
 
 def example_answer(schema: dict[str, Any]) -> str:
@@ -171,6 +201,8 @@ def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
     kind = schema.get("type")
     if kind == "object":
         wanted = schema.get("required", [])
+        if not wanted and isinstance(schema.get("additionalProperties"), dict):  # a mapping
+            return {"...": _example(schema["additionalProperties"], defs, depth + 1)}
         return {n: _example(s, defs, depth + 1) for n, s in schema.get("properties", {}).items() if n in wanted}
     if kind == "array":
         return [_example(schema.get("items", {}), defs, depth + 1)]

@@ -17,6 +17,9 @@ from typing import Any
 
 __all__ = ["Threads"]
 
+_PATIENCE = 10.0
+"""Seconds after which a thread that has nothing to do ends."""
+
 
 class _Job:
     __slots__ = ("abandoned", "call", "future", "late")
@@ -38,6 +41,7 @@ class Threads:
         self._waiting: deque[_Job] = deque()
         self._free = 0
         self._count = 0
+        self._closed = False
         self._condition = threading.Condition()
 
     async def run(self, fn: Callable[..., Any], kwargs: dict[str, Any], late: Callable[[str], None]) -> Any:
@@ -65,6 +69,12 @@ class Threads:
             if not job.future.done() or job.future.cancelled():
                 self._abandon(job)
 
+    def close(self) -> None:
+        """Let the threads go that have nothing to do; the others end with what they do."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
     def _abandon(self, job: _Job) -> None:
         with self._condition:
             job.abandoned = True
@@ -76,7 +86,8 @@ class Threads:
             with self._condition:
                 self._free += 1
                 while not self._waiting:
-                    if not self._condition.wait(timeout=10.0):
+                    # A job may come in the very moment in which the patience is over.
+                    if self._closed or not (self._condition.wait(timeout=_PATIENCE) or self._waiting or self._closed):
                         self._free -= 1
                         self._count -= 1
                         return

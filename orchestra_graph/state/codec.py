@@ -99,6 +99,13 @@ class JsonCodec:
         """Write a value that was accepted before."""
         return self.adapter.dump_json(value).decode()
 
+    def same(self, one: Any, other: Any) -> bool:
+        """Whether two parsed texts are the same value: sets have no order, and what is left out is the default."""
+        try:
+            return bool(one == other or self.load(one) == self.load(other))
+        except ValidationError:
+            return False
+
     def _stored(self, checked: Any) -> Accepted:
         try:
             data = self.adapter.dump_json(checked, warnings="error")
@@ -179,15 +186,17 @@ def _field_validator(schema: Schema, name: str) -> SchemaValidator:
     root: Any = schema.state.__pydantic_core_schema__
     definitions = root["definitions"] if root["type"] == "definitions" else []
     node = root["schema"] if root["type"] == "definitions" else root
+    config = None
     while node["type"] != "model-fields":  # through the model, and the model validators around it
         if node["type"] == "definition-ref":
             node = next(d for d in definitions if d["ref"] == node["schema_ref"])
         else:
+            config = node.get("config", config)
             node = node["schema"]
     field = node["fields"][name]["schema"]
     if definitions:
         field = core_schema.definitions_schema(field, definitions)
-    return SchemaValidator(field)
+    return SchemaValidator(field, config)
 
 
 # -- how deep to copy ------------------------------------------------------------------------------------
@@ -217,9 +226,12 @@ def copier(annotation: Any) -> Callable[[Any], Any]:
 
 
 def _flat(model: type[BaseModel]) -> bool:
-    return not model.__private_attributes__ and all(
-        _immutable(f.annotation, (model,)) for f in model.model_fields.values()
-    )
+    return _only_fields(model) and all(_immutable(f.annotation, (model,)) for f in model.model_fields.values())
+
+
+def _only_fields(model: type[BaseModel]) -> bool:
+    """Whether there is nothing in an instance but the fields, of which the annotations say what they are."""
+    return not model.__private_attributes__ and model.model_config.get("extra") != "allow"
 
 
 def _immutable(annotation: Any, seen: tuple[Any, ...]) -> bool:
@@ -240,9 +252,8 @@ def _immutable(annotation: Any, seen: tuple[Any, ...]) -> bool:
         return True
     seen = (*seen, annotation)
     if issubclass(annotation, BaseModel):
-        return bool(annotation.model_config.get("frozen")) and all(
-            _immutable(f.annotation, seen) for f in annotation.model_fields.values()
-        )
+        frozen = bool(annotation.model_config.get("frozen")) and _only_fields(annotation)
+        return frozen and all(_immutable(f.annotation, seen) for f in annotation.model_fields.values())
     if is_dataclass(annotation):
         hints = typing.get_type_hints(annotation, include_extras=True)
         params: Any = getattr(annotation, "__dataclass_params__")  # noqa: B009

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, SchemaValidator, core_schema
 
 from orchestra_graph.errors import NotWritten
 from orchestra_graph.state.reducers import Reducer
@@ -135,22 +135,52 @@ class Schema:
         """Read the fields off a state class (cached: a class has one schema)."""
         return Schema(state, {name: _field(name, info) for name, info in state.model_fields.items()})
 
+    @property
+    def _has_own_validators(self) -> bool:
+        decorators = self.state.__pydantic_decorators__
+        return bool(decorators.model_validators or decorators.root_validators)
+
     def given(self, state: State) -> dict[str, Any]:
         """The values a run starts with: what was given, and the defaults."""
         return {name: value for name, value in state.__dict__.items() if name in self.fields}
 
-    def build(self, values: Mapping[str, Any]) -> State:
+    def build(self, values: Mapping[str, Any], *, whole: bool = False) -> State:
         """Make a state of values that were validated one by one; fields that are left out are not written yet.
 
-        A state class with a ``model_validator`` has it run here, over the whole.
+        Args:
+            values: The values, made for whoever gets the state.
+            whole: It is the final state: the validators of the state itself see it. Those of its fields have seen
+                every value when it was written, and do not see it again.
         """
-        decorators = self.state.__pydantic_decorators__
-        if decorators.model_validators or decorators.root_validators:
-            return self.state.model_validate(dict(values))
+        if whole and self._has_own_validators:
+            built: State = _own_validators(self.state).validate_python(dict(values))
+            return built
         built = self.state.model_construct(_fields_set=set(values), **values)
         for name in [name for name in built.__dict__ if name not in values]:
             del built.__dict__[name]  # model_construct filled in a default that no run ever started with
         return built
+
+
+@lru_cache(maxsize=256)
+def _own_validators(state: type[State]) -> SchemaValidator:
+    """The validator of a state without those of its fields."""
+
+    def bare(node: Any) -> Any:
+        """The same schema, in which every field takes anything."""
+        if node["type"] == "model-fields":
+            return {**node, "fields": {n: {**f, "schema": _anything(f["schema"])} for n, f in node["fields"].items()}}
+        if node["type"] == "definitions":
+            by_ref = {d.get("ref"): d for d in node["definitions"]}
+            inner = node["schema"]
+            return bare(by_ref[inner["schema_ref"]] if inner["type"] == "definition-ref" else inner)
+        return {**node, "schema": bare(node["schema"])}  # the model, or a validator around it
+
+    return SchemaValidator(bare(state.__pydantic_core_schema__))
+
+
+def _anything(field: Any) -> Any:
+    is_later = field["type"] == "default" and field.get("default") is LATER
+    return core_schema.with_default_schema(core_schema.any_schema(), default=LATER) if is_later else {"type": "any"}
 
 
 def _field(name: str, info: FieldInfo) -> FieldSpec:

@@ -14,7 +14,7 @@ from orchestra_graph.core.run import RunState
 from orchestra_graph.core.snapshot import freeze, needed, thaw
 from tests.core.graphs import Case
 from tests.core.oracle import Outcome, Regions, regions_of, sequential
-from tests.core.simulate import ORDERS, Order, Trace, Watch, digest, replay, simulate
+from tests.core.simulate import ORDERS, Endless, Trace, Watch, digest, replay, simulate
 
 __all__ = ["check_order", "check_race", "check_replay", "check_snapshot", "tally"]
 
@@ -42,6 +42,7 @@ def check_order(case: Case, seed: int, *, expected: Outcome | None = None, regio
                 watch=Watch(case) if number == 2 else None,
                 keep=_some(seed, len(expected.order)) if number in (3, 4) else (),
                 fails=_unlucky if number == 5 else _never,
+                most=3 * len(expected.order) + 1,
             )
             _same(trace, expected)
             if number == 3:
@@ -58,23 +59,30 @@ def check_order(case: Case, seed: int, *, expected: Outcome | None = None, regio
 
 
 def check_race(case: Case, seed: int, *, most: int = 150) -> None:
-    """With races: no deadlock, and after each event the state is what the plain interpreter has, late results or not."""
+    """With races: no deadlock, and after each event the state is what the plain interpreter has, late results or not.
+
+    Args:
+        case: The graph.
+        seed: Of the orders.
+        most: A run that a race has let grow beyond this is left out.
+    """
     for number, (name, make) in enumerate(ORDERS.items()):
         watch = Watch(case, naive=True)
         try:
             trace = simulate(
                 case,
-                _no_more_than(most, make(case, seed)),
+                make(case, seed),
                 room=2 if number == 1 else 1_000_000,
                 watch=watch,
                 keep=_some(seed, 12),
                 late=number % 2 == 0,
+                most=most,
             )
             _like_the_model(trace, watch)
             if number in (3, 4):
                 check_replay(case, trace)
                 check_snapshot(case, trace)
-        except TooLong:
+        except Endless:
             continue
         except BaseException as error:
             error.add_note(f"graph: {case.name}; order: {name}")
@@ -83,22 +91,6 @@ def check_race(case: Case, seed: int, *, most: int = 150) -> None:
         tally["withdrawn activations"] += len(trace.withdrawn)
         tally["runs with losers"] += bool(trace.run.lost)
     tally["graphs with races"] += 1
-
-
-class TooLong(Exception):
-    """A race let the run grow beyond what a test wants."""
-
-
-def _no_more_than(most: int, order: Order) -> Order:
-    left = [most]
-
-    def choose(running: Sequence[object]) -> int:
-        left[0] -= 1
-        if left[0] < 0:
-            raise TooLong
-        return order(running)  # type: ignore[arg-type]
-
-    return choose
 
 
 def _never(identity: str, attempt: int) -> bool:

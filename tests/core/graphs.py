@@ -92,6 +92,7 @@ class Draft:
     writers: dict[int, WriteSpec] = field(default_factory=dict)
     readers: dict[int, tuple[str, ...]] = field(default_factory=dict)
     turns: dict[int, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
 
     def vertex(self, split: Split = "and") -> int:
         """A new vertex."""
@@ -169,7 +170,7 @@ class Draft:
             groups.append(Group(kind="drop", edges=indices("drop")))
         return PlanNode(
             index=vertex,
-            name=f"n{vertex}" if vertex else "START",
+            name=self.names.get(vertex, f"n{vertex}") if vertex else "START",
             kind="work" if vertex else "start",
             groups=tuple(groups),
             writes=self.writers.get(vertex, WriteSpec(fields={}, sure=True, single=False)),
@@ -432,6 +433,8 @@ class _Structured:
             draft.arc(ask, body.first)
             draft.arc(ask, after)
             draft.arc(body.last, ask)
+            if chance.random() < 0.15:
+                draft.rules[ask] = JoinRule(kind="all_of")
             first = ask
         else:  # asked behind it
             body = self.block(depth)

@@ -22,11 +22,15 @@ from orchestra_graph.graph.topology import Stamp, Topology
 from tests.core.graphs import Case
 from tests.core.oracle import Clash, Naive, Seen
 
-__all__ = ["ORDERS", "Deadlock", "Order", "Trace", "Watch", "digest", "replay", "seen_by", "simulate"]
+__all__ = ["ORDERS", "Deadlock", "Endless", "Order", "Trace", "Watch", "digest", "replay", "seen_by", "simulate"]
 
 
 class Deadlock(AssertionError):
     """Nothing runs, nothing may start, and the run has not ended."""
+
+
+class Endless(AssertionError):
+    """The run has more events than it should."""
 
 
 class Order(Protocol):
@@ -102,6 +106,12 @@ ORDERS: Mapping[str, Callable[[Case, int], Order]] = {
 }
 
 
+class Onlooker(Protocol):
+    """Sees the state after each event."""
+
+    def after(self, run: RunState, event: Event) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Trace:
     """What came of a run.
@@ -135,10 +145,11 @@ def simulate(
     order: Order,
     *,
     room: int = 1_000_000,
-    watch: Watch | None = None,
+    watch: Onlooker | None = None,
     keep: Iterable[int] = (),
     fails: Callable[[str, int], bool] = lambda identity, attempt: False,
     late: bool = False,
+    most: int = 1_000_000,
 ) -> Trace:
     """Run *case* to its end.
 
@@ -150,9 +161,11 @@ def simulate(
         keep: After which events the digest is kept.
         fails: Which attempts fail, each to be tried again.
         late: What was withdrawn reports its result all the same.
+        most: How many events there may be.
 
     Raises:
         Deadlock: Nothing can move, and the run is not over.
+        Endless: There are more events than *most*.
     """
     run = case.new_run()
     trace = Trace(run)
@@ -163,6 +176,8 @@ def simulate(
     def happen(event: Event) -> None:
         evolve(run, event)
         trace.events.append(event)
+        if len(trace.events) > most:
+            raise Endless(f"{case.name}: more than {most} events")
         if watch is not None:
             watch.after(run, event)
         if len(trace.events) in wanted:

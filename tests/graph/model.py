@@ -117,7 +117,9 @@ class Model:
         return self.topology.size
 
 
-def draw(rng: Random, *, size: int = 12, more: int = 0, splits: Sequence[str] = ("and", "xor", "or"), races: float = 0) -> Model:
+def draw(
+    rng: Random, *, size: int = 12, more: int = 0, splits: Sequence[str] = ("and", "xor", "or"), races: float = 0
+) -> Model:
     """A random graph; with ``more`` edges beside its structure it may be irreducible, and multiply tokens."""
     draft = Draft(rng, splits, budget=rng.randint(3, size))
     entry, exit_ = draft.block(0)
@@ -260,7 +262,9 @@ class Player:
 
     # -- one activation -----------------------------------------------------------------------------
 
-    def _complete(self, v: int, stamp: Stamp, discriminator: Discriminator, past: int, newest: Mapping[int, int]) -> None:
+    def _complete(
+        self, v: int, stamp: Stamp, discriminator: Discriminator, past: int, newest: Mapping[int, int]
+    ) -> None:
         number = len(self.ran)
         self.ran.append(Ran(v, past, newest))
         if number > self.steps:
@@ -306,7 +310,13 @@ class Player:
         return any(self.topology.regions[r].head == target for r in self.topology.chain[source])
 
     def _send(
-        self, edge: int, stamp: Stamp, discriminator: Discriminator, item: int | None, past: int, newest: Mapping[int, int]
+        self,
+        edge: int,
+        stamp: Stamp,
+        discriminator: Discriminator,
+        item: int | None,
+        past: int,
+        newest: Mapping[int, int],
     ) -> None:
         target = self.topology.edges[edge][1]
         stamp, discriminator = self.topology.advance(edge, stamp, discriminator, item)

@@ -1,0 +1,95 @@
+"""Driving a run from the command line: until it rests, or until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from orchestra_graph.cli.database import find_run
+from orchestra_graph.cli.errors import Interrupted, NoCode
+from orchestra_graph.cli.following import follow
+from orchestra_graph.cli.report import Report
+from orchestra_graph.cli.settings import Settings
+from orchestra_graph.cli.targets import Loaded, every_graph, resources_of
+from orchestra_graph.cli.telling import outcome_report
+from orchestra_graph.runtime.engine import Engine, Run
+
+__all__ = ["Begin", "code_of", "drive", "needed_code"]
+
+Begin = Callable[[Engine], Awaitable[Run[Any]]]
+"""Starts, finds, retries or answers a run, and gives it."""
+
+
+def drive(settings: Settings, loaded: Loaded, begin: Begin, *, url: str, key: str | None, from_start: bool) -> Report:
+    """Drive a run until it rests.
+
+    Args:
+        settings: What was said on the line.
+        loaded: The graph of the run.
+        begin: Gives the run.
+        url: The database.
+        key: The run's key, where it is known before.
+        from_start: Whether to show what happened before, too.
+
+    Raises:
+        Interrupted: The user pressed Ctrl-C; the run was let go.
+    """
+    known = [key] if key else []
+
+    async def driven() -> Report:
+        async with Engine(url, graphs=[loaded.graph], resources=await resources_of(loaded)) as engine:
+            run = await begin(engine)
+            known[:] = [run.key]
+            row = await find_run(engine.store, run.key)
+            async with follow(engine.store, row, from_start=from_start, shown=not settings.json):
+                outcome = await run.wait()
+            return outcome_report(outcome, run.graph, settings, loaded.named)
+
+    try:
+        return asyncio.run(driven())
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_go_on(settings, loaded, known)) from None
+
+
+def _how_to_go_on(settings: Settings, loaded: Loaded, known: list[str]) -> str:
+    if not known:
+        return "interrupted before the run was started"
+    line = settings.line("resume", known[0], target=loaded.named)
+    return f"interrupted: run '{known[0]}' was let go. What was done is stored; to go on:\n    {line}"
+
+
+def code_of(settings: Settings, graph: str) -> Loaded | None:
+    """The graph with this name, out of the targets of this call; None where none of them has it.
+
+    Raises:
+        BadTarget: A target that would have to be looked into cannot be imported, or names no graph.
+    """
+    for named in settings.code:
+        for loaded in every_graph(named):
+            if loaded.graph.name == graph:
+                return loaded
+    return None
+
+
+def needed_code(settings: Settings, key: str, graph: str, *words: str) -> Loaded:
+    """As `code_of`, where nothing can be done without it.
+
+    Args:
+        settings: What was said on the line.
+        key: The run.
+        graph: The name of its graph.
+        *words: The command that needs it.
+
+    Raises:
+        NoCode: No target has it.
+    """
+    found = code_of(settings, graph)
+    if found is not None:
+        return found
+    targets = ", ".join(named.text for named in settings.code)
+    looked = f"the targets have none of that name ({targets})" if targets else "no target was named"
+    line = f"{settings.line(*words)} --target path/file.py:{graph if graph.isidentifier() else 'graph'}"
+    raise NoCode(
+        f"run '{key}' goes on only with the code of its graph '{graph}', and {looked}. Say where it is:\n    {line}"
+    )

@@ -1,0 +1,77 @@
+"""What a command has to say, and how it is said: text for people, or one JSON document; an exit code for both."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import click
+
+__all__ = ["ExitCode", "Report", "has_colours", "print_error", "print_report", "render_json"]
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    WAITING = 3
+    FAILED = 4
+    STOPPED = 5
+    CANCELLED = 6
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a command has to say.
+
+    Attributes:
+        document: For ``--json``; its keys are the same at every call.
+        text: For people.
+        code: The exit code.
+    """
+
+    document: Mapping[str, Any]
+    text: str
+    code: int = ExitCode.DONE
+
+
+def render_json(document: Mapping[str, Any]) -> str:
+    """A JSON document as it is printed."""
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print to the standard output."""
+    _survive_narrow_encodings("backslashreplace" if as_json else "replace")  # a backslash is JSON's own way, too
+    if as_json:
+        click.echo(render_json(report.document))
+    elif report.text:
+        click.echo(report.text.rstrip("\n"), color=None if has_colours() else False)
+
+
+def print_error(kind: str, message: str, facts: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print an error: lines to the standard error output, or a document to the standard output."""
+    if as_json:
+        _survive_narrow_encodings("backslashreplace")
+        click.echo(render_json({"error": {"type": kind, "message": message, **facts}}))
+    else:
+        click.echo(message if kind == "Interrupted" else f"Error: {message}", err=True)
+
+
+def has_colours() -> bool:
+    """Whether the standard output shows colours, and its user wants them (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _survive_narrow_encodings(errors: str) -> None:
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors=errors)

@@ -1,0 +1,103 @@
+"""`orchestra show`: one run, node by node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestra_graph.cli.report import Report, has_colours
+from orchestra_graph.cli.settings import Settings, command
+
+if TYPE_CHECKING:
+    from orchestra_graph.cli.config import Named
+    from orchestra_graph.cli.looking import Seen
+
+__all__ = ["show"]
+
+
+@command("show")
+@click.argument("key", metavar="RUN")
+def show(settings: Settings, key: str) -> Report:
+    """Show what a run has done, what it waits for, and what it asks.
+
+    Its state is shown, too, where the code of its graph is at hand: --target, $ORCHESTRA_TARGET or pyproject.toml.
+    """
+    import asyncio
+
+    from orchestra_graph.cli.looking import look_at_run
+    from orchestra_graph.cli.telling import activation_facts, question_facts, run_facts, when
+
+    seen = asyncio.run(look_at_run(settings, key))
+    state, hidden, target = _state(settings, seen)
+    document = {
+        "run": {**run_facts(seen.row), "ended": when(seen.record.ended), "steps": seen.record.steps},
+        "activations": [activation_facts(record) for record in seen.record.activations],
+        "questions": [question_facts(question, settings, target) for question in seen.questions],
+        "state": state,
+        "state_hidden": hidden,
+    }
+    return Report(document=document, text="\n".join(_lines(settings, seen, state, hidden, target)))
+
+
+def _state(settings: Settings, seen: Seen) -> tuple[dict[str, Any] | None, str | None, Named | None]:
+    """The state; or why it is not shown, which does not keep the rest from being shown; and where the code is."""
+    import asyncio
+
+    from orchestra_graph.cli.driving import code_of
+    from orchestra_graph.cli.telling import state_facts
+    from orchestra_graph.errors import OrchestraError
+    from orchestra_graph.runtime.engine import Engine
+    from orchestra_graph.state.schema import State
+
+    try:
+        loaded = code_of(settings, seen.row.graph)
+        if loaded is None:
+            return None, f"it needs the code of the graph:   --target path/file.py:{seen.row.graph}", None
+
+        async def read() -> State:
+            async with Engine(settings.url) as engine:
+                run = await engine.get(seen.row.key, loaded.graph)
+                state: State = await run.state()
+                return state
+
+        return state_facts(asyncio.run(read())), None, loaded.named
+    except OrchestraError as error:
+        return None, str(error), None
+
+
+def _lines(
+    settings: Settings, seen: Seen, state: dict[str, Any] | None, hidden: str | None, target: Named | None
+) -> list[str]:
+    from orchestra_graph.cli.telling import bold, printable, question_lines, value_lines
+    from orchestra_graph.render import text_of
+
+    lines = text_of(seen.picture, colour=has_colours()).splitlines()
+    errors = [f"{a.id}: {a.error}" for a in seen.record.activations if a.error and a.status in ("failed", "retrying")]
+    if errors:
+        lines += ["", bold("errors"), *(f"  {printable(line)}" for error in errors for line in error.splitlines())]
+    if seen.questions:
+        asked = [line for question in seen.questions for line in question_lines(question, settings, target)]
+        lines += ["", bold("questions"), *(f"  {line}" for line in asked)]
+    if state is not None:
+        lines += ["", bold("state"), *(f"  {line}" for line in value_lines(state))]
+    elif hidden is not None:
+        lines += ["", bold("state (not shown)"), *(f"  {line}" for line in hidden.splitlines())]
+    for why, line in _next(settings, seen, target):
+        lines += ["", why, f"    {line}"]
+    return lines
+
+
+def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[str, str]]:
+    """What could be typed next."""
+    key = seen.row.key
+    match seen.row.status:
+        case "running" if seen.row.owner is None:
+            return [("nothing drives it; to go on:", settings.line("resume", key, target=target))]
+        case "running":
+            return [("if the process that drives it has died:", settings.line("resume", key, target=target))]
+        case "failed" | "stopped":
+            return [("to go on from there:", settings.line("resume", key, "--retry", target=target))]
+        case "waiting" if not seen.questions:
+            return [("nothing is asked any more; to go on:", settings.line("resume", key, target=target))]
+    return []

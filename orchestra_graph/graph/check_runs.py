@@ -1,0 +1,144 @@
+"""Checks of what can happen in a run: people before irreversible nodes, writes side by side, tokens that meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestra_graph.errors import Problem
+from orchestra_graph.graph.conflicts import Meeting, Pairs, TooManyPairs
+from orchestra_graph.graph.flow import Facts, Flow
+from orchestra_graph.graph.plan import PlanNode
+from orchestra_graph.graph.signature import type_name
+from orchestra_graph.graph.subject import Subject
+
+__all__ = ["loops_are_clear", "people_stand_before", "writes_are_apart"]
+
+
+# -- people ----------------------------------------------------------------------------------------------
+
+
+def people_stand_before(subject: Subject) -> Iterator[Problem]:
+    """Before an irreversible node stands a person on every way: from the start, and from the node round to itself.
+
+    "A person was asked" is a fact that every `@ask` makes, except one that may ask nobody. It is followed from the
+    start and, for a node in a loop, once more from the node itself.
+    """
+    risky = [n for n in subject.plan.nodes if n.options.effect == "irreversible" and not n.options.unattended]
+    if not risky:
+        return
+    size = len(subject.plan.nodes)
+    makes = [int(n.kind == "ask" and not n.optional) for n in subject.plan.nodes]
+    facts = Facts(count=1, makes=makes, breaks=[0] * size)
+    flow = Flow(subject.waves, facts)
+    for node in risky:
+        if not flow.before[node.index]:
+            yield _nobody(subject, node, flow.walk(node.index, 0)[1:], "the path")
+        elif _comes_round(subject, node):
+            again = Flow(subject.waves, facts, start=node.index)
+            if not again.before[node.index]:
+                yield _nobody(subject, node, again.walk(node.index, 0), "the way round to itself")
+
+
+def _comes_round(subject: Subject, node: PlanNode) -> bool:
+    return any(r.kind == "loop" and node.index in r.members for r in subject.plan.topology.regions)
+
+
+def _nobody(subject: Subject, node: PlanNode, walk: tuple[int, ...], what: str) -> Problem:
+    asks = [n for n in subject.plan.nodes if n.kind == "ask"]
+    person = next((n.name for n in asks if not n.optional), "approve")
+    before = f"graph.edge({subject.name(walk[-2])}, {person})" if len(walk) > 1 else f"graph.start({person})"
+    skipped = [n.name for n in asks if n.optional and n.index in walk]
+    hint = f" ('{skipped[0]}' may ask nobody, so it does not count)" if skipped else ""
+    return Problem(
+        code="no-person",
+        what=f"node '{node.name}' is irreversible, and {what} {subject.way(walk)} has no person on it{hint}",
+        mend=f"Put an @ask node before it:   {before}\n"
+        'Or say that none is needed:   @node(effect="irreversible", unattended=True)',
+        where=node.where,
+    )
+
+
+# -- writes side by side -----------------------------------------------------------------------------------
+
+
+def writes_are_apart(subject: Subject) -> Iterator[Problem]:
+    """Two writes to a field without a reducer must not happen side by side, unless the join overwrites both."""
+    plan = subject.plan
+    plain = [name for name, spec in subject.schema.fields.items() if spec.reducer is None]
+    bit = {name: 1 << i for i, name in enumerate(plain)}
+    writes = [sum(bit.get(name, 0) for name in n.writes.fields) for n in plan.nodes]
+    if not any(writes):
+        return
+    # the engine lets a join mend a conflict only if it writes all that it may write, and has not read the field
+    mends = [sum(bit.get(f, 0) for f in n.writes.fields if n.writes.sure and f not in n.reads) for n in plan.nodes]
+    pairs = Pairs(plan.topology, subject.ways)
+    try:
+        found = pairs.conflicts(writes, mends)
+    except TooManyPairs:
+        yield _too_large(subject)
+        return
+    for name in plain:
+        joins = [v for v in plan.topology.order if found.get(v, 0) & bit[name]]
+        if joins:
+            meeting = pairs.meeting(joins[0], [bool(w & bit[name]) for w in writes])
+            assert meeting is not None
+            yield _side_by_side(subject, name, meeting)
+
+
+def _too_large(subject: Subject) -> Problem:
+    return Problem(
+        code="too-many-pairs",
+        what="the graph forks too often to tell whether two nodes may write one field at the same time",
+        mend="Such a write would fail the run at the join. A reducer decides:   field: Annotated[..., last]",
+        where=subject.where,
+        severity="warning",
+    )
+
+
+def _side_by_side(subject: Subject, name: str, meeting: Meeting) -> Problem:
+    first, second = (subject.plan.nodes[v] for v in meeting.writers)
+    spec = subject.schema.fields[name]
+    kind = type_name(spec.annotation)
+    who = f"'{first.name}' and '{second.name}' may run at the same time, and both write {name}"
+    if first is second:
+        who = f"'{first.name}' may run several times at once, and each time writes {name}"
+    ways = " and ".join(dict.fromkeys([subject.way(meeting.one), subject.way(meeting.other)]))
+    mends = [f"Keep the later one in the graph's order:   {name}: Annotated[{kind}, last]"]
+    if kind.startswith(("list", "tuple")):
+        mends.insert(0, f"Keep all:   {name}: Annotated[{kind}, extend]")
+    mends.append("Or let each write a field of its own")
+    where = "at the end" if meeting.join == subject.plan.topology.end else f"at '{subject.name(meeting.join)}'"
+    return Problem(
+        code="concurrent-writers",
+        what=f"{who}: they meet {where}, by {ways}",
+        mend="\n".join(mends),
+        where=first.where,
+    )
+
+
+# -- loops -----------------------------------------------------------------------------------------------
+
+
+def loops_are_clear(subject: Subject) -> Iterator[Problem]:
+    """What came into one loop at different entries counts its turns differently: say so where two can be in it."""
+    topology = subject.plan.topology
+    loops = [region for region in topology.regions if region.kind == "loop" and len(region.entries) > 1]
+    if not loops:
+        return
+    pairs = Pairs(topology, subject.ways)
+    for region in loops:
+        try:
+            meet = any(pairs.places(region.members.__contains__))
+        except TooManyPairs:
+            continue
+        if meet:
+            names = " and ".join(f"'{subject.name(v)}'" for v in region.entries)
+            head = subject.name(region.entries[0])
+            yield Problem(
+                code="meeting-tokens",
+                what=f"the loop of {names} is entered at each of them, and two branches may be in it at the same time: "
+                f"which of them wait for each other depends on where they came in",
+                mend=f"Enter it at one node:   graph.edge(..., {head})",
+                where=subject.plan.nodes[region.entries[0]].where,
+                severity="warning",
+            )

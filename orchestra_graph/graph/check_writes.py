@@ -1,0 +1,98 @@
+"""Checks of the fields, and of what nodes write to them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from types import GenericAlias
+from typing import Any, NamedTuple, get_args
+
+from orchestra_graph.errors import Problem
+from orchestra_graph.graph.fits import element_of, fits, members
+from orchestra_graph.graph.plan import PlanNode
+from orchestra_graph.graph.signature import hints_of, type_name
+from orchestra_graph.graph.subject import Subject
+from orchestra_graph.state.reducers import add, last
+from orchestra_graph.state.schema import FieldSpec, State
+
+__all__ = ["names_are_free", "writes_fit"]
+
+
+def names_are_free(subject: Subject) -> Iterator[Problem]:
+    """A field must not be named like what every pydantic model has: ``state.copy`` would be one or the other."""
+    for spec in subject.schema.fields.values():
+        if hasattr(State, spec.name):
+            yield Problem(
+                code="field-name",
+                what=f"field {subject.field(spec.name)} has the name of an attribute of pydantic's BaseModel",
+                mend=f"{spec.name}_: {type_name(spec.annotation)}",
+                where=subject.where,
+            )
+
+
+def writes_fit(subject: Subject) -> Iterator[Problem]:
+    """What a node writes must be of the field's type; of a field with a reducer, of the type of its operand."""
+    for node in subject.plan.nodes:
+        for name, declared in node.writes.fields.items():
+            spec = subject.schema.fields[name]
+            operand = _operand(spec)
+            if not _takes(operand, declared):
+                expected = operand.says.format(field=subject.field(name), type=type_name(operand.type))
+                yield Problem(
+                    code="wrong-type-written",
+                    what=f"node '{node.name}' writes {name}: {type_name(declared)}, but {expected}",
+                    mend=_declared(node, name, operand.type),
+                    where=node.where,
+                )
+
+
+class _Operand(NamedTuple):
+    """What a node must return for a field.
+
+    Attributes:
+        type: Its type; ``Any`` where that is not known.
+        says: How messages say so.
+        text: Whether a text will do, if the type allows one: never as the list of its letters.
+    """
+
+    type: Any
+    says: str
+    text: bool = True
+
+
+def _operand(spec: FieldSpec) -> _Operand:
+    reducer = spec.reducer
+    if reducer is None or reducer in (add, last):
+        return _Operand(spec.annotation, "{field} is {type}")
+    if reducer.grows:
+        element = element_of(spec.annotation)
+        if reducer.shape == "element":
+            return _Operand(element, f"{reducer} takes one element of {{field}}: {{type}}")
+        return _Operand(
+            GenericAlias(list, (element,)), f"{reducer} takes a list of elements of {{field}}: {{type}}", text=False
+        )
+    return _Operand(_second_parameter(reducer.fold), f"the reducer {reducer} of {{field}} takes {{type}}")
+
+
+def _second_parameter(fold: Callable[..., Any]) -> Any:
+    try:
+        names = list(inspect.signature(fold).parameters)
+        return hints_of(fold).get(names[1], Any)
+    except (NameError, TypeError, ValueError, IndexError):
+        return Any
+
+
+def _takes(operand: _Operand, declared: Any) -> bool:
+    """Whether nothing speaks against a declared type."""
+    if operand.text:
+        return fits(declared, operand.type) is not False
+    (element,) = get_args(operand.type)
+    texts = any(fits(m, str) or fits(m, bytes) for m in members(declared))
+    return not texts and fits(declared, GenericAlias(Iterable, (element,))) is not False
+
+
+def _declared(node: PlanNode, name: str, wanted: Any) -> str:
+    """The declaration as it should be."""
+    if not node.writes.single:
+        return f"{name}: {type_name(wanted)}"
+    return f"-> Question[{type_name(wanted)}]" if node.kind == "ask" else f"-> {type_name(wanted)}"

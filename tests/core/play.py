@@ -1,0 +1,159 @@
+"""Graphs written down by name, and runs driven by hand: for tests of one case at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestra_graph.core.decide import begin, verdict
+from orchestra_graph.core.events import ErrorInfo, Event, NodeFailed, NodeFinished, RunStarted, Taken
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.core.run import RunState
+from orchestra_graph.graph.plan import Plan, WriteSpec
+from orchestra_graph.graph.policies import JoinRule
+from tests.core.graphs import DEFAULTS, END, Draft
+from tests.core.oracle import Seen
+from tests.core.simulate import digest, seen_by
+
+__all__ = ["Each", "Play", "plan_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """An `each` of a graph that is written down: *body* names its nodes, the entry first."""
+
+    source: str
+    body: str
+    collect: str
+    empty: str | None = None
+    limit: int | None = None
+
+
+def plan_of(
+    *lines: str,
+    joins: Mapping[str, JoinRule] | None = None,
+    eaches: Sequence[Each] = (),
+    turns: Mapping[str, int] | None = None,
+    writes: Mapping[str, str] | None = None,
+) -> Plan:
+    """A plan from lines such as ``"START a"`` and ``"a b c"``: edges from the first name to each of the others, in order.
+
+    Args:
+        lines: The edges, but for those into the bodies of `each`.
+        joins: Join rules by name.
+        eaches: The bodies; their edges come after all others.
+        turns: Limits on turns, by name.
+        writes: A field that a node always writes and never reads, by name.
+    """
+    draft = Draft()
+    at = {"START": 0, "END": END}
+    for name in [n for line in lines for n in line.split()] + [n for e in eaches for n in e.body.split()]:
+        if name not in at:
+            at[name] = draft.vertex()
+            draft.names[at[name]] = name
+    for line in lines:
+        source, *targets = line.split()
+        for target in targets:
+            draft.arc(at[source], at[target])
+    for each in eaches:
+        empty = None if each.empty is None else at[each.empty]
+        body = [at[name] for name in each.body.split()]
+        draft.each(at[each.source], body, at[each.collect], empty=empty, limit=each.limit)
+    draft.rules.update({at[name]: rule for name, rule in (joins or {}).items()})
+    draft.turns.update({at[name]: count for name, count in (turns or {}).items()})
+    for name, field in (writes or {}).items():
+        draft.writers[at[name]] = WriteSpec(fields={field: str}, sure=True, single=False)
+    draft.close()
+    return draft.plan("written down")
+
+
+class Play:
+    """One run, event by event.
+
+    Args:
+        plan: The graph.
+        limits: The limits with which it starts: ``steps``, ``turns``.
+    """
+
+    def __init__(self, plan: Plan, *, at: float = 0.0, values: Mapping[str, Any] = DEFAULTS, **limits: int):
+        self.plan = plan
+        self.run = RunState.of(plan)
+        self.events: list[Event] = []
+        self.do(RunStarted(at=at, values=values, **limits))
+
+    def do(self, event: Event) -> list[str]:
+        """Fold an event in; the ids that became live."""
+        self.events.append(event)
+        return [a.id for a in evolve(self.run, event)]
+
+    def begin(self, room: int = 1_000) -> list[str]:
+        """Begin what may begin."""
+        return [a.id for a in begin(self.run, room)]
+
+    def finish(self, identity: str, *to: str | tuple[str, int], **writes: Any) -> list[str]:
+        """An activation is done.
+
+        Args:
+            identity: Which.
+            to: The targets of the edges it takes, ``(target, times)`` into an `each`; every plain edge if none is given.
+            writes: What it writes.
+        """
+        source = self.run.live[identity].vertex
+        taken = [self._edge(source, t) for t in to] or [
+            Taken(e) for e in self.plan.topology.out[source] if self.plan.edges[e].kind in ("always", "drop")
+        ]
+        return self.do(NodeFinished(at=self.now, id=identity, writes=writes, taken=taken))
+
+    def fail(self, identity: str, *, attempt: int = 1, retry_at: float | None = None, message: str = "no") -> None:
+        """An attempt of an activation failed."""
+        error = ErrorInfo("Boom", message)
+        self.do(NodeFailed(at=self.now, id=identity, error=error, attempt=attempt, retry_at=retry_at))
+
+    def _edge(self, source: int, to: str | tuple[str, int]) -> Taken:
+        name, times = to if isinstance(to, tuple) else (to, None)
+        into = [e for e in self.plan.topology.out[source] if self.plan.nodes[self.plan.edges[e].target].name == name]
+        kinds = {e: self.plan.edges[e].kind for e in into}
+        return Taken(next(e for e in into if (kinds[e] == "each") == (times is not None)), times)
+
+    @property
+    def now(self) -> float:
+        """The time of the next event."""
+        return float(len(self.events))
+
+    @property
+    def live(self) -> list[str]:
+        """The live activations."""
+        return sorted(self.run.live)
+
+    @property
+    def waves(self) -> list[str]:
+        """The joins at which tokens wait."""
+        return sorted(self.run.name(join) for (join, _), wave in self.run.waves.items() if wave.tokens)
+
+    @property
+    def status(self) -> RunStatus:
+        """What the run has come to."""
+        return verdict(self.run)
+
+    @property
+    def final(self) -> Seen:
+        """The state at the end."""
+        assert self.run.result is not None
+        return seen_by(self.run.result.seen())
+
+    def seen(self, identity: str) -> Seen:
+        """What a live activation sees."""
+        return seen_by(self.run.live[identity].revision.seen())
+
+    def state(self) -> dict[str, object]:
+        """Everything that decides what will happen."""
+        return digest(self.run)
+
+    def again(self) -> dict[str, object]:
+        """The same, of a run that has the same log."""
+        run = RunState.of(self.plan)
+        for event in self.events:
+            evolve(run, event)
+        return digest(run)

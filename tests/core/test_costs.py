@@ -1,0 +1,234 @@
+"""What an event costs depends neither on how long the run is nor on how wide: counted, not timed.
+
+Counted are the lines of the core that run (every turn of a loop in them counts), and where something could be copied in one line, the
+bytes that are allocated.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import orchestra_graph.core as core
+from orchestra_graph.core.marking import Marking, Watcher
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.policies import JoinRule
+from tests.core.play import Each, Play, plan_of
+
+CORE = core.__path__[0]
+
+
+class Count:
+    """How many lines of the core have run."""
+
+    lines = 0
+
+
+@contextmanager
+def counted() -> Iterator[Count]:
+    """Count the lines of the core that run."""
+    count = Count()
+
+    def inside(frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "line":
+            count.lines += 1
+        return inside
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        return inside if frame.f_code.co_filename.startswith(CORE) else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield count
+    finally:
+        sys.settrace(before)
+
+
+# -- the length of a run -------------------------------------------------------------------------------
+
+Turn = Callable[[Play, int], None]
+
+
+def _one_node(play: Play, turn: int) -> None:
+    play.finish(f"a@{turn}", "a", log=[turn], title=f"{turn}")
+
+
+def _fork_and_join(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}", total=1)
+    play.finish(f"a@{turn}", log=["a"])
+    play.finish(f"b@{turn}", log=["b"])
+    play.finish(f"c@{turn}", notes=["c"])
+    play.finish(f"j@{turn}", "f", title=f"{turn}")
+
+
+def _tools(play: Play, turn: int) -> None:
+    play.finish(f"llm@{turn}", ("tool", 3), log=["calls"])
+    for index in (2, 0, 1):
+        play.finish(f"tool@{turn}#{index}", log=[index])
+
+
+def _race(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}")
+    play.finish(f"a@{turn}", log=["a"])
+    play.finish(f"j@{turn}", "f", log=["j"])
+
+
+def _side_by_side(play: Play, turn: int) -> None:
+    play.finish(f"g@{turn}", log=["g"])
+    play.finish(f"w~1:{turn}", log=["w"])
+
+
+FORK = ("f a b", "a j", "b c", "c j", "j f END")
+LOOPS: dict[str, tuple[Plan, Turn]] = {
+    "one node": (plan_of("START a", "a a END"), _one_node),
+    "fork and join": (plan_of("START f", *FORK), _fork_and_join),
+    "fork and join beside a branch that waits": (plan_of("START f s", *FORK, "s END"), _fork_and_join),
+    "an agent and its tools": (
+        plan_of("START llm", "llm END", "tool llm", eaches=[Each("llm", "tool", "llm")]),
+        _tools,
+    ),
+    "a race in every turn": (
+        plan_of(
+            "START f", "f a b", "a j", "b j", "j f END", joins={"j": JoinRule(kind="first", cancel_rest=True)}
+        ),
+        _race,
+    ),
+    "turns that leave work behind": (
+        plan_of("START g", "g g w", "w j", "j END", joins={"j": JoinRule()}),
+        _side_by_side,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_two_thousandth_turn_costs_as_much_as_the_two_hundredth(name: str) -> None:
+    plan, turn = LOOPS[name]
+    play = Play(plan)
+    costs = {}
+    for number in range(2_000):
+        if number % 100 < 90 or number % 1_000 < 100:
+            turn(play, number)
+            continue
+        with counted() as count:
+            turn(play, number)
+        costs[number] = count.lines
+    early = statistics.mean(c for n, c in costs.items() if n < 300)
+    late = statistics.mean(c for n, c in costs.items() if n >= 1_700)
+    assert early > 20, "nothing was counted"
+    assert late <= early * 1.02, f"{early} lines a turn, later {late}"
+
+
+@pytest.mark.parametrize("name", ["one node", "fork and join", "fork and join beside a branch that waits"])
+def test_a_turn_copies_nothing_that_grows(name: str) -> None:
+    """A list of 4,000 elements is 32 KB of pointers: no event may copy that."""
+    plan, turn = LOOPS[name]
+    play = Play(plan)
+    for number in range(2_000):
+        turn(play, number)
+    peaks = []
+    tracemalloc.start()
+    try:
+        for number in range(2_000, 2_020):
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            turn(play, number)
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        tracemalloc.stop()
+    assert statistics.median(peaks) < 12_000, peaks
+
+
+# -- the width of a run --------------------------------------------------------------------------------
+
+
+def _calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[int]:
+    """Counts the calls of a method."""
+    calls = [0]
+    method = getattr(owner, name)
+
+    def counting(*args: Any) -> Any:
+        calls[0] += 1
+        return method(*args)
+
+    monkeypatch.setattr(owner, name, counting)
+    return calls
+
+
+def _wide(plan: Plan, width: int, *nodes: str) -> Play:
+    """Run an `each` of *width* up to its collector, its instances one by one: *nodes*, and where they go on to."""
+    play = Play(plan)
+    play.finish("m", ("t", width))
+    for index in range(width):
+        for node in nodes:
+            play.begin(1)
+            identity, *to = node.format(index).split()
+            play.finish(identity, *to, log=[index])
+    return play
+
+
+BODIES: dict[str, tuple[Plan, tuple[str, ...]]] = {
+    "one node": (
+        plan_of("START m", "t j", "j END", eaches=[Each("m", "t", "j", empty="j")]),
+        ("t#{}",),
+    ),
+    "one node, few at once": (
+        plan_of("START m", "t j", "j END", eaches=[Each("m", "t", "j", empty="j", limit=8)]),
+        ("t#{}",),
+    ),
+    "a fork and a join": (
+        plan_of("START m", "t u v", "u x", "v x", "x j", "j END", eaches=[Each("m", "t u v x", "j", empty="j")]),
+        ("t#{}", "u#{}", "v#{}", "x#{}"),
+    ),
+    "a loop": (
+        plan_of("START m", "t x", "x t j", "j END", eaches=[Each("m", "t x", "j", empty="j", limit=8)]),
+        ("t#{}@0", "x#{}@0 t", "t#{}@1", "x#{}@1 j"),
+    ),
+    "a race for many": (
+        plan_of(
+            "START m",
+            "t j",
+            "j END",
+            eaches=[Each("m", "t", "j", empty="j")],
+            joins={"j": JoinRule(kind="first", count=10**6, short="fire")},
+        ),
+        ("t#{}",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_ten_times_the_items_cost_ten_times_as_much(name: str) -> None:
+    plan, nodes = BODIES[name]
+    costs = {}
+    for width in (100, 1_000):
+        with counted() as count:
+            _wide(plan, width, *nodes)
+        costs[width] = count.lines
+    assert costs[1_000] <= 10.5 * costs[100], costs
+
+
+def test_ten_thousand_items_ask_their_join_once_and_their_joins_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, nodes = BODIES["a fork and a join"]
+    asked = _calls(monkeypatch, Marking, "blocked")
+    play = _wide(plan, 10_000, *nodes)
+    play.finish("j")
+    assert play.status == "done"
+    assert play.run.steps == 40_002
+    assert asked[0] <= 2.1 * 10_000, "once when a token came, once when nothing blocked it any more"
+
+
+def test_a_wide_marking_answers_without_looking_at_its_items() -> None:
+    plan, _ = BODIES["a fork and a join"]
+    play = Play(plan)
+    play.finish("m", ("t", 10_000))
+    with counted() as count:
+        assert play.run.marking.blocked(Watcher(plan.by_name["j"].index, ()))
+    assert count.lines < 40

@@ -1,0 +1,522 @@
+"""Small faults put into the engine on purpose: the properties must see every one of them.
+
+A fault that they did not see would say that they look at too little. Each is put in place of a few lines of the real engine, and then
+graphs are tried until one goes wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from typing import Any
+
+import pytest
+
+from orchestra_graph.core import evolve as evolve_module
+from orchestra_graph.core import joins, revisions
+from orchestra_graph.core.events import NodeFinished
+from orchestra_graph.core.evolve import _Step
+from orchestra_graph.core.joins import RULES, Firing, Rule
+from orchestra_graph.core.marking import Frame, Marking, Watcher
+from orchestra_graph.core.revisions import Cell, Delta, Grown, Plain, Revision, Revisions
+from orchestra_graph.core.run import Activation, Fan, Fans, RunState, Token, Wave
+from orchestra_graph.errors import EngineBug
+from orchestra_graph.graph.digraph import closed_ancestors, reachable
+from orchestra_graph.graph.policies import JoinRule
+from orchestra_graph.graph.topology import Coordinate, Discriminator, Stamp, Topology
+from tests.core.claims import check_order, check_race
+from tests.core.graphs import random_case
+from tests.core.oracle import TooLong, regions_of, sequential
+
+ENOUGH = 150
+"""Graphs that are tried before a fault counts as unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: what is wrong, and how it is put in."""
+
+    what: str
+    put_in: Callable[[pytest.MonkeyPatch], None]
+    races: bool = False
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(what: str, *, races: bool = False) -> Callable[[Callable[[pytest.MonkeyPatch], None]], None]:
+    """Add a fault to the table."""
+    return lambda put_in: FAULTS.append(Fault(what, put_in, races))
+
+
+# -- the join rule -------------------------------------------------------------------------------------
+
+
+@fault("an earlier turn of the loop is not waited for")
+def _no_earlier_turns(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Frame, "earliest", lambda self, region: None)
+
+
+@fault("a join waits for what reaches it only by a new turn")
+def _masks_through_the_head(patch: pytest.MonkeyPatch) -> None:
+    def masks(self: Topology) -> dict[int, tuple[int, ...]]:
+        found = {}
+        for vertex in range(self.size):
+            levels: list[frozenset[int]] = [frozenset(range(self.size))]
+            levels += [self.regions[r].members for r in self.chain[vertex]]
+            found[vertex] = tuple(self_bits(self, here, vertex) & ~outer for here, outer in _with_inner(levels))
+        return found
+
+    def self_bits(self: Topology, members: frozenset[int], vertex: int) -> int:
+        successors = {u: [v for v in self.targets(u) if v in members] for u in members}
+        return closed_ancestors(sorted(members), successors)[vertex] & ~(1 << vertex)
+
+    def _with_inner(levels: Sequence[frozenset[int]]) -> Iterable[tuple[frozenset[int], int]]:
+        inner = [sum(1 << v for v in level) for level in levels[1:]]
+        return zip(levels, [*inner, 0], strict=True)
+
+    patch.setattr(Topology, "_find_masks", masks)
+
+
+@fault("a join waits for other turns and instances as if they were its own")
+def _masks_with_the_inside(patch: pytest.MonkeyPatch) -> None:
+    find = Topology._find_masks
+
+    def masks(self: Topology) -> dict[int, tuple[int, ...]]:
+        found = find(self)
+        successors = [self.targets(v) for v in range(self.size)]
+        everywhere = {v: [u for u in range(self.size) if u != v and v in reachable([u], successors)] for v in found}
+        return {v: (sum(1 << u for u in everywhere[v]), *levels[1:]) for v, levels in found.items()}
+
+    patch.setattr(Topology, "_find_masks", masks)
+
+
+@fault("a join waits only for what stands directly before it")
+def _masks_of_neighbours(patch: pytest.MonkeyPatch) -> None:
+    find = Topology._find_masks
+
+    def masks(self: Topology) -> dict[int, tuple[int, ...]]:
+        near = {v: sum({1 << self.edges[e][0] for e in self.into[v]}) for v in range(self.size)}
+        return {v: tuple(bits & near[v] for bits in levels) for v, levels in find(self).items()}
+
+    patch.setattr(Topology, "_find_masks", masks)
+
+
+@fault("END does not wait")
+def _end_waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    find = Topology._find_masks
+    patch.setattr(Topology, "_find_masks", lambda self: {**find(self), self.end: (0,)})
+
+
+@fault("a join fires with the first token")
+def _first_arrival(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(RULES, "gather", Rule(lambda wave, rule, topology: True, RULES["gather"].closing))
+
+
+@fault("a join waits until every in-edge has delivered")
+def _every_in_edge(patch: pytest.MonkeyPatch) -> None:
+    blocked = Marking.blocked
+
+    def mutated(self: Marking, watcher: Watcher) -> bool:
+        came = {t.edge for t in watcher.tokens} if isinstance(watcher, Wave) else set()
+        return blocked(self, watcher) or len(came) < len(self.topology.into[watcher.join])
+
+    patch.setattr(Marking, "blocked", mutated)
+
+
+@fault("joins are asked before the tokens that follow have been added")
+def _removed_before_added(patch: pytest.MonkeyPatch) -> None:
+    handler = evolve_module._HANDLERS[NodeFinished]
+
+    def mutated(run: RunState, event: NodeFinished) -> Any:
+        activation = run.live.get(event.id)
+        if activation is not None:
+            step = _Step(run, event.at)
+            step.look += run.marking.leave(activation.vertex, activation.stamp)
+            step.settle()
+            run.marking.enter(activation.vertex, activation.stamp)
+        return handler(run, event)
+
+    patch.setitem(evolve_module._HANDLERS, NodeFinished, mutated)  # type: ignore[arg-type]
+
+
+@fault("whoever watches is not woken when a turn has ended")
+def _no_wake_up_at_the_end_of_a_turn(patch: pytest.MonkeyPatch) -> None:
+    leave = Marking.leave
+
+    def mutated(self: Marking, vertex: int, stamp: Stamp) -> list[Watcher]:
+        frame, ended = self.root, []
+        for region, coordinate in zip(self.topology.chain[vertex], stamp, strict=True):
+            frame = frame.children.get(region, {}).get(coordinate, Frame())
+            ended += frame.empty_watch
+        return [w for w in leave(self, vertex, stamp) if w not in ended]
+
+    patch.setattr(Marking, "leave", mutated)
+
+
+@fault("only one of those who watch a node is woken")
+def _one_is_woken(patch: pytest.MonkeyPatch) -> None:
+    take = Frame.take
+    patch.setattr(Frame, "take", lambda self, vertex: take(self, vertex)[:1])
+
+
+@fault("turns and instances are not looked into")
+def _nothing_tracked(patch: pytest.MonkeyPatch) -> None:
+    make = Marking.__init__
+
+    def mutated(self: Marking, topology: Topology) -> None:
+        make(self, topology)
+        self._tracked = [False] * len(self._tracked)
+
+    patch.setattr(Marking, "__init__", mutated)
+
+
+# -- stamps --------------------------------------------------------------------------------------------
+
+
+@fault("a new turn is not counted")
+def _no_next_turn(patch: pytest.MonkeyPatch) -> None:
+    step_of = Topology._step_of
+    patch.setattr(Topology, "_step_of", lambda self, edge: step_of(self, edge)._replace(next_turn=False))
+
+
+@fault("an inner loop goes on counting when it is entered again")
+def _no_fresh_turns(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+
+    def mutated(
+        self: Topology, edge: int, stamp: Stamp, path: Discriminator, item: int | None = None
+    ) -> tuple[Stamp, Discriminator]:
+        made, after = advance(self, edge, stamp, path, item)
+        step = self._steps[edge]
+        if step.loops_before and stamp and isinstance(stamp[0], int):
+            made = (*made[: step.shared], *(stamp[0],) * step.loops_before, *made[step.shared + step.loops_before :])
+        return made, after
+
+    patch.setattr(Topology, "advance", mutated)
+
+
+@fault("all items of an `each` have the same coordinate")
+def _shared_instance(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+    patch.setattr(
+        Topology, "advance", lambda self, edge, s, d, item=None: advance(self, edge, s, d, None if item is None else 0)
+    )
+
+
+@fault("two turns that send items out of their loop make the same instances")
+def _instance_without_its_turn(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+
+    def mutated(
+        self: Topology, edge: int, stamp: Stamp, path: Discriminator, item: int | None = None
+    ) -> tuple[Stamp, Discriminator]:
+        made, after = advance(self, edge, stamp, path, item)
+        coordinates: list[Coordinate] = list(made)
+        step = self._steps[edge]
+        if step.enters_scope:
+            coordinates[step.shared + step.loops_before] = (path, item or 0)
+        return tuple(coordinates), after
+
+    patch.setattr(Topology, "advance", mutated)
+
+
+@fault("what was let through side by side is told apart no more")
+def _no_discriminator(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+    patch.setattr(Topology, "advance", lambda self, *more: (advance(self, *more)[0], ()))
+
+
+@fault("the turn that a token has left is forgotten")
+def _no_turn_left_behind(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+
+    def mutated(self: Topology, *more: Any) -> tuple[Stamp, Discriminator]:
+        stamp, path = advance(self, *more)
+        return stamp, tuple(entry for entry in path if not entry[0])
+
+    patch.setattr(Topology, "advance", mutated)
+
+
+@fault("the items of an `each` all begin at once, whatever its limit, when they begin at a join")
+def _limit_not_at_joins(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Token, "inside", property(lambda self: self.fans))
+
+
+@fault("an `each` runs one more than its limit")
+def _limit_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    def full(self: Fan, index: int) -> bool:
+        return self.limit is not None and index not in self._live and len(self._live) > self.limit
+
+    patch.setattr(Fan, "full", full)
+
+
+@fault("a place in an `each` is never given to the next item")
+def _place_lost(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: _Step, vertex: int, stamp: Stamp, fans: Fans) -> None:
+        self.look += self.run.marking.leave(vertex, stamp)
+        for fan, index in fans:
+            fan.leave(index)
+
+    patch.setattr(_Step, "leave", mutated)
+
+
+# -- revisions -----------------------------------------------------------------------------------------
+
+
+@fault("writes are folded as they came, not by their logical key")
+def _arrival_order(patch: pytest.MonkeyPatch) -> None:
+    merge = Revisions._merge_folded
+
+    def mutated(self: Revisions, view: dict[str, Cell], since: Sequence[Revision]) -> None:
+        arrived = {(d.vertex, d.stamp, d.discriminator): d.seq for d in (r.delta for r in since) if d is not None}
+        patch.setattr(self, "_key", lambda *place: (arrived[place],))
+        merge(self, view, since)
+
+    patch.setattr(Revisions, "_merge_folded", mutated)
+
+
+@fault("the keys of nodes are compared, but not those of the turns around them")
+def _key_without_turns(patch: pytest.MonkeyPatch) -> None:
+    key = Topology.key
+
+    def mutated(self: Topology, vertex: int, stamp: Stamp, path: Discriminator) -> Any:
+        turnless = tuple(0 if isinstance(c, int) else c for c in stamp)
+        return key(self, vertex, turnless, path)
+
+    patch.setattr(Topology, "key", mutated)
+
+
+@fault("the search for the base of a merge stops one revision early")
+def _base_too_young(patch: pytest.MonkeyPatch) -> None:
+    def mutated(heads: Iterable[Revision]) -> tuple[Revision, list[Revision], set[int]]:
+        waiting = {head.index: head for head in heads}
+        tips, since = set(waiting), []
+        queue = sorted(-index for index in waiting)
+        while len(queue) > 2:
+            revision = waiting.pop(-heappop(queue))
+            since.append(revision)
+            for parent in revision.parents:
+                tips.discard(parent.index)
+                if parent.index not in waiting:
+                    waiting[parent.index] = parent
+                    heappush(queue, -parent.index)
+        base = waiting.pop(-queue[-1])
+        return base, [*since, *waiting.values()], tips
+
+    patch.setattr(revisions, "_since_base", mutated)
+
+
+@fault("of several writes side by side the last one to come stands")
+def _last_writer_wins(patch: pytest.MonkeyPatch) -> None:
+    def mutated(cells: Sequence[Cell], since: Sequence[Revision]) -> Cell | None:
+        writes = [c for c in cells if isinstance(c, Plain)]
+        return max(writes, key=lambda c: c.writer, default=None)
+
+    patch.setattr(revisions, "_newest", mutated)
+
+
+@fault("an older write is in conflict with the newer one that saw it")
+def _no_causality(patch: pytest.MonkeyPatch) -> None:
+    newest = revisions._newest
+
+    def mutated(cells: Sequence[Cell], since: Sequence[Revision]) -> Cell | None:
+        alone = [Revision(r.index, (), r.delta, {}) for r in since]
+        return newest(cells, alone)
+
+    patch.setattr(revisions, "_newest", mutated)
+
+
+@fault("branches add to one list")
+def _shared_list(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: Grown, items: Iterable[Any], seq: int) -> Grown:
+        self._items.extend(items)
+        self._seqs.append(seq)
+        return Grown(self._items, self._seqs, self._before)
+
+    patch.setattr(Grown, "extended", mutated)
+
+
+@fault("a view is thrown away though branches fork from it")
+def _view_gone(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: Revision) -> None:
+        self.holders -= 1
+        if not self.holders:
+            self.view = None
+
+    patch.setattr(Revision, "release", mutated)
+
+
+@fault("a join sees only what its last token brings")
+def _one_head(patch: pytest.MonkeyPatch) -> None:
+    merge = Revisions.merge
+
+    def mutated(self: Revisions, heads: Sequence[Revision], lost: Sequence[Revision] = ()) -> Revision:
+        return merge(self, heads[-1:], lost)
+
+    patch.setattr(Revisions, "merge", mutated)
+
+
+@fault("what a node wrote is seen by its own next node only")
+def _commit_forgotten(patch: pytest.MonkeyPatch) -> None:
+    commit = Revisions.commit
+
+    def mutated(self: Revisions, parent: Revision, delta: Delta) -> Revision:
+        made = commit(self, parent, delta)
+        made.delta = None
+        return made
+
+    patch.setattr(Revisions, "commit", mutated)
+
+
+# -- races and other rules -----------------------------------------------------------------------------
+
+
+@fault("a race does not remember that it has fired", races=True)
+def _race_forgets(patch: pytest.MonkeyPatch) -> None:
+    fire = _Step._fire
+
+    def mutated(self: _Step, wave: Wave, firings: Iterable[Firing], tokens: Iterable[Token]) -> None:
+        fire(self, wave, firings, tokens)
+        if wave.fired:
+            self.run.waves.pop((wave.join, wave.stamp), None)
+
+    patch.setattr(_Step, "_fire", mutated)
+
+
+@fault("a race counts edges, not arrivals", races=True)
+def _race_counts_edges(patch: pytest.MonkeyPatch) -> None:
+    def enough(wave: Wave, rule: JoinRule, topology: Topology) -> bool:
+        return len({t.edge for t in wave.tokens}) >= rule.count
+
+    patch.setitem(RULES, "first", Rule(enough, joins.RULES["first"].closing))
+
+
+@fault("a race never remembers, nor forgets: its waves stay for ever", races=True)
+def _race_stays(patch: pytest.MonkeyPatch) -> None:
+    blocked = Marking.blocked
+    patch.setattr(
+        Marking, "blocked", lambda self, w: (isinstance(w, Wave) and w.fired and not w.tokens) or blocked(self, w)
+    )
+
+
+@fault("a race withdraws work that also leads elsewhere", races=True)
+def _race_withdraws_too_much(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Topology, "only_to", lambda self, vertex, join: True)
+
+
+@fault("a race withdraws nothing", races=True)
+def _race_withdraws_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_Step, "_withdraw_rest", lambda self, wave: None)
+
+
+@fault("a race withdraws work of other turns and instances", races=True)
+def _race_withdraws_elsewhere(patch: pytest.MonkeyPatch) -> None:
+    blocks = Topology.blocks
+
+    def mutated(self: Topology, vertex: int, at: Stamp, join: int, stamp: Stamp) -> bool:
+        shared = self.innermost(vertex, join)
+        return blocks(self, vertex, (*stamp[:shared], *at[shared:]), join, stamp)
+
+    withdraw = _Step._withdraw_rest
+
+    def with_wrong_rule(self: _Step, wave: Wave) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Topology, "blocks", mutated)
+            withdraw(self, wave)
+
+    patch.setattr(_Step, "_withdraw_rest", with_wrong_rule)
+
+
+@fault("what losers gave to reducers is gone", races=True)
+def _losers_forgotten(patch: pytest.MonkeyPatch) -> None:
+    merge = Revisions.merge
+    patch.setattr(Revisions, "merge", lambda self, heads, lost=(): merge(self, heads))
+
+
+@fault("losers keep their claim to plain fields", races=True)
+def _losers_count(patch: pytest.MonkeyPatch) -> None:
+    merge = Revisions.merge
+    patch.setattr(Revisions, "merge", lambda self, heads, lost=(): merge(self, [*heads, *lost]))
+
+
+@fault("history is folded though losers still have a part in it", races=True)
+def _folded_too_early(patch: pytest.MonkeyPatch) -> None:
+    def mutated(run: RunState) -> None:
+        if run.marking.root.total == 1 and len(run.live) == 1:
+            (only,) = run.live.values()
+            only.revision.parents = ()
+
+    patch.setattr(evolve_module, "_fold_history", mutated)
+
+
+@fault("history is folded though tokens still wait")
+def _folded_beside_tokens(patch: pytest.MonkeyPatch) -> None:
+    def mutated(run: RunState) -> None:
+        if len(run.live) == 1 and not run.lost:
+            (only,) = run.live.values()
+            only.revision.parents = ()
+
+    patch.setattr(evolve_module, "_fold_history", mutated)
+
+
+@fault("a late result of withdrawn work counts", races=True)
+def _late_result_counts(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: _Step, activation: Activation) -> None:
+        self.run.lost.append(activation.revision)
+        vertex, stamp = activation.vertex, activation.stamp
+        self.look += self.run.marking.leave(vertex, stamp)
+        self.run.marking.enter(vertex, stamp)
+
+    patch.setattr(_Step, "withdraw", mutated)
+
+
+@fault("`zipped` pairs tokens as they came")
+def _zip_by_arrival(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(joins, "_in_order", lambda tokens, topology, join: list(tokens))
+
+
+@fault("`zipped` and `batches` start their activations under one name")
+def _one_name(patch: pytest.MonkeyPatch) -> None:
+    for kind in ("zipped", "batches"):
+        rule = RULES[kind]
+
+        def closing(wave: Wave, how: JoinRule, topology: Topology, rule: Rule = rule) -> Sequence[Firing]:
+            return [replace(f, discriminator=()) for f in rule.closing(wave, how, topology)]
+
+        patch.setitem(RULES, kind, Rule(rule.early, closing))
+
+
+@fault("`all_of` wants every edge into a loop in every turn")
+def _all_of_any_turn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(joins, "_expected", lambda wave, topology: list(topology.into[wave.join]))
+
+
+# -- do the properties see them? -----------------------------------------------------------------------
+
+
+def _try(seed: int, races: bool) -> None:
+    if races:
+        case = random_case(seed, races=True)
+        if any(rule.races for rule in case.plan.topology.rule):
+            check_race(case, seed)
+        return
+    case = random_case(seed)
+    regions = regions_of(case)
+    try:
+        expected = sequential(case, regions)
+    except TooLong:
+        return
+    check_order(case, seed, expected=expected, regions=regions)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.what)
+def test_the_properties_see_that(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault.put_in(monkeypatch)
+    for seed in range(ENOUGH):
+        try:
+            _try(seed, fault.races)
+        except (AssertionError, EngineBug):
+            return
+    pytest.fail(f"{ENOUGH} graphs did not show that {fault.what}")

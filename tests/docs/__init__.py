@@ -1,0 +1,1 @@
+"""What the documentation says is tried: its code runs, its commands exist, its links lead somewhere."""

@@ -1,0 +1,91 @@
+"""What the pages point at is there: files, headings, make targets, commands and their options, public names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+import orchestra_graph
+from docs.pages import ROOT, blocks, page
+from orchestra_graph.cli.main import cli
+
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+_LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+_CODE = re.compile(r"`([^`\n]+)`")
+_PATH = re.compile(r"(?:orchestra_graph|tests|examples|docs|migrations|\.ci)/[\w./-]*")
+_PROSE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def _prose(name: str) -> str:
+    """A page without its blocks of code."""
+    return _PROSE.sub("", page(name))
+
+
+def _anchors(name: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", _prose(name), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    folder = (ROOT / name).parent
+    for markdown, html in _LINK.findall(_prose(name)):
+        path, _, anchor = (markdown or html).partition("#")
+        assert "://" not in path, f"{name} leaves the project: {path}"
+        target = (folder / path).resolve() if path else ROOT / name
+        assert target.exists(), f"{name}: there is no {path}"
+        if anchor:
+            assert anchor in _anchors(str(target.relative_to(ROOT))), f"{name}: no heading #{anchor} in {target.name}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_is_named_is_there(name: str) -> None:
+    for code in _CODE.findall(_prose(name)):
+        for path in _PATH.findall(code):
+            assert (ROOT / path).exists(), f"{name}: there is no {path}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_make_target_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", page("Makefile"), re.MULTILINE))
+    for target in re.findall(r"(?<![\w-])make ([a-z-]+)(?=[`\s])", _typed(name)):
+        assert target in targets, f"{name}: there is no make {target}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_and_option_exists(name: str) -> None:
+    for command, rest in _commands(name):
+        assert command in cli.list_commands(click.Context(cli)), f"{name}: there is no orchestra {command}"
+        found = cli.get_command(click.Context(cli), command)
+        assert found is not None
+        known = {option for parameter in found.params for option in parameter.opts}
+        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest):
+            assert option in known, f"{name}: orchestra {command} has no {option}"
+
+
+def _commands(name: str) -> Iterator[tuple[str, str]]:
+    for line in _typed(name).splitlines():
+        for part in re.split(r"[;&|]", line):
+            words = part.removeprefix("$ ").split()
+            if len(words) > 1 and words[0] == "orchestra":
+                yield words[1], " ".join(words[2:])
+
+
+def _typed(name: str) -> str:
+    """What a reader may type: code in the prose, and blocks for a shell."""
+    shells = [block.code for block in blocks(name) if block.language in ("console", "sh")]
+    return "\n".join([*_CODE.findall(_prose(name)), *shells])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_class_that_is_named_is_public(name: str) -> None:
+    from orchestra_graph import errors
+
+    public = {*dir(orchestra_graph), *errors.__all__}
+    named = {found for code in _CODE.findall(_prose(name)) for found in re.findall(r"^[A-Z][a-z]+[A-Za-z]*(?=$|\()", code)}
+    of_ours = {error for error in named if error.startswith(("Run", "Node", "Store", "Graph", "Wrong", "Already", "Stale"))}
+    if name in ("README.md", "docs/first-hour.md", "docs/semantics.md"):
+        assert of_ours <= public, f"{name} names what is not there: {of_ours - public}"

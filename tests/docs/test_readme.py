@@ -1,0 +1,56 @@
+"""The page of the README is the example, without its bodies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from docs.pages import ROOT, blocks, names_of, page, run_python
+from orchestra_graph import Graph
+
+
+@pytest.fixture
+def names() -> Iterator[dict[str, Any]]:
+    with names_of("README.md") as found:
+        for block in blocks("README.md"):
+            if block.language == "python":
+                run_python(block, found)
+        yield found
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Graph[Any]:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    from support_desk import support
+
+    return support
+
+
+def test_the_page_declares_the_graph_of_the_example(names: dict[str, Any], example: Graph[Any]) -> None:
+    here, there = names["support"], example
+    assert here.compile().shape == there.compile().shape
+    assert (here.name, here.version) == (there.name, there.version)
+
+
+def test_the_page_runs_its_nodes_as_the_example_does(names: dict[str, Any], example: Graph[Any]) -> None:
+    here = {name: (node.kind, node.options) for name, node in names["support"].steps.items()}
+    assert here == {name: (node.kind, node.options) for name, node in example.steps.items()}
+
+
+def test_the_first_block_is_twelve_lines_and_a_print() -> None:
+    first = blocks("README.md")[0]
+    lines = [line for line in first.code.splitlines() if line.strip()]
+    assert first.language == "python"
+    assert (len(lines), lines[-1][:6]) == (13, "print(")
+
+
+def test_the_page_comes_after_the_chain_and_the_commands() -> None:
+    text = page("README.md")
+    assert text.index("letter.chain(") < text.index("make demo") < text.index("class Ticket(State)")
+
+
+def test_no_module_is_left_behind(names: dict[str, Any]) -> None:
+    assert names["__name__"] in sys.modules
