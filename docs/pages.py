@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,7 +66,9 @@ def blocks(name: str) -> list[Block]:
     text = page(name)
     found = list(_FENCE.finditer(text))
     made = []
-    for match, following in zip(found, [*found[1:], None], strict=True):
+    match: re.Match[str]
+    following: re.Match[str] | None
+    for match, following in zip_longest(found, found[1:]):
         line = text.count("\n", 0, match.start()) + 2
         behind = following is not None and not text[match.end() : following.start()].strip()
         prints = following.group(2) if following and behind and following.group(1) == "text" else None

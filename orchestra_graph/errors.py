@@ -434,7 +434,7 @@ class MissingExtra(OrchestraError):
 
     def __init__(self, what: str, extra: str):
         self.what, self.extra = what, extra
-        super().__init__(f"{what} needs a package that is not installed:   pip install 'orchestra-graph[{extra}]'")
+        super().__init__(f"{what}: a package is missing:   pip install 'orchestra-graph[{extra}]'")
 
 
 class EngineBug(OrchestraError):

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -342,9 +343,9 @@ class _Demonstration:
         _table((path, _WHAT.get(name, "")) for name, path in self.files.items())
         target, suffix = _target(self.example), "svg" if "run.svg" in self.files else "mmd"
         self.next = [
-            f"export ORCHESTRA_DB={self.url} ORCHESTRA_TARGET={target}",
-            f"orchestra show {_KEY}",
-            f"orchestra draw {target} --run {_KEY} -o {self.folder / f'again.{suffix}'}",
+            shlex.join(["export", f"ORCHESTRA_DB={self.url}", f"ORCHESTRA_TARGET={target}"]),
+            shlex.join(["orchestra", "show", _KEY]),
+            shlex.join(["orchestra", "draw", target, "--run", _KEY, "-o", str(self.folder / f"again.{suffix}")]),
         ]
         click.echo("\nWhat to type next:\n")
         for line in self.next:

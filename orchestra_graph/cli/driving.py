@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from orchestra_graph.cli.database import find_run
@@ -11,8 +12,9 @@ from orchestra_graph.cli.errors import Interrupted, NoCode
 from orchestra_graph.cli.following import follow
 from orchestra_graph.cli.report import Report
 from orchestra_graph.cli.settings import Settings
-from orchestra_graph.cli.targets import Loaded, every_graph, resources_of
+from orchestra_graph.cli.targets import Loaded, every_graph, here, resources_of
 from orchestra_graph.cli.telling import outcome_report
+from orchestra_graph.errors import GraphError, Problem
 from orchestra_graph.runtime.engine import Engine, Run
 
 __all__ = ["Begin", "code_of", "drive", "needed_code"]
@@ -48,8 +50,18 @@ def drive(settings: Settings, loaded: Loaded, begin: Begin, *, url: str, key: st
 
     try:
         return asyncio.run(driven())
+    except GraphError as error:
+        raise GraphError([_with_resources(problem, loaded) for problem in error.problems]) from None
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(settings, loaded, known)) from None
+
+
+def _with_resources(problem: Problem, loaded: Loaded) -> Problem:
+    """Say of a missing resource where a module has to name it: nobody here calls an Engine."""
+    if problem.code != "resource":
+        return problem
+    place = here(loaded.module.__file__ or loaded.module.__name__)
+    return replace(problem, mend=f"{problem.mend}\nor, for the command line, in {place}:   resources = [...]")
 
 
 def _how_to_go_on(settings: Settings, loaded: Loaded, known: list[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from orchestra_graph.cli.telling import printable
+from orchestra_graph.cli.words import printable
 from orchestra_graph.core import events as ev
 from orchestra_graph.render.words import duration, plural
 from orchestra_graph.runtime.journal import event_of

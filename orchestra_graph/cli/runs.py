@@ -29,7 +29,7 @@ def runs(settings: Settings, status: tuple[RunStatus, ...], graph: str | None, l
     import asyncio
 
     from orchestra_graph.cli.database import read_store
-    from orchestra_graph.cli.telling import run_facts
+    from orchestra_graph.cli.words import run_facts
 
     async def read() -> list[RunRow]:
         async with read_store(settings) as store:
@@ -46,7 +46,7 @@ def runs(settings: Settings, status: tuple[RunStatus, ...], graph: str | None, l
 
 
 def _table(rows: list[RunRow]) -> list[str]:
-    from orchestra_graph.cli.telling import bold, printable
+    from orchestra_graph.cli.words import bold, printable
     from orchestra_graph.clock import as_text
 
     cells = [

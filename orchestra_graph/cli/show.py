@@ -26,7 +26,8 @@ def show(settings: Settings, key: str) -> Report:
     import asyncio
 
     from orchestra_graph.cli.looking import look_at_run
-    from orchestra_graph.cli.telling import activation_facts, question_facts, run_facts, when
+    from orchestra_graph.cli.telling import activation_facts, question_facts
+    from orchestra_graph.cli.words import run_facts, when
 
     seen = asyncio.run(look_at_run(settings, key))
     state, hidden, target = _state(settings, seen)
@@ -69,7 +70,8 @@ def _state(settings: Settings, seen: Seen) -> tuple[dict[str, Any] | None, str |
 def _lines(
     settings: Settings, seen: Seen, state: dict[str, Any] | None, hidden: str | None, target: Named | None
 ) -> list[str]:
-    from orchestra_graph.cli.telling import bold, printable, question_lines, value_lines
+    from orchestra_graph.cli.telling import question_lines, value_lines
+    from orchestra_graph.cli.words import bold, printable
     from orchestra_graph.render import text_of
 
     lines = text_of(seen.picture, colour=has_colours()).splitlines()

@@ -6,29 +6,22 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import click
-
 from orchestra_graph.cli.config import Named
 from orchestra_graph.cli.report import ExitCode, Report
 from orchestra_graph.cli.settings import Settings
-from orchestra_graph.clock import as_datetime
+from orchestra_graph.cli.words import printable, when
 from orchestra_graph.core.record import ActivationRecord
 from orchestra_graph.runtime.outcomes import Cancelled, Done, Failed, OpenQuestion, Outcome, Stopped, Waiting
 from orchestra_graph.state.codec import codec_of
 from orchestra_graph.state.schema import Schema, State
-from orchestra_graph.store.base import RunRow
 
 __all__ = [
     "activation_facts",
-    "bold",
     "outcome_report",
-    "printable",
     "question_facts",
     "question_lines",
-    "run_facts",
     "state_facts",
     "value_lines",
-    "when",
 ]
 
 _WIDE = 100
@@ -44,23 +37,6 @@ _CODES: Mapping[type, tuple[str, ExitCode]] = {
 
 
 # -- for programs ------------------------------------------------------------------------------------
-
-
-def when(at: float | None) -> str | None:
-    """A time, as in every document: ISO 8601, in UTC."""
-    return None if at is None else as_datetime(at).isoformat(timespec="milliseconds")
-
-
-def run_facts(row: RunRow) -> dict[str, Any]:
-    """A run as the database lists it."""
-    return {
-        "key": row.key,
-        "graph": row.graph,
-        "version": row.version,
-        "status": row.status,
-        "started": when(row.created_at),
-        "changed": when(row.updated_at),
-    }
 
 
 def activation_facts(record: ActivationRecord) -> dict[str, Any]:
@@ -144,16 +120,6 @@ def _complete(text: str, commands: Iterable[str], more: str) -> str:
 
 
 # -- for people --------------------------------------------------------------------------------------
-
-
-def printable(text: str) -> str:
-    """Text of nodes and models without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else " " if c.isspace() else "\ufffd" for c in text)
-
-
-def bold(text: str) -> str:
-    """A heading; plain where it does not go to a terminal."""
-    return click.style(text, bold=True)
 
 
 def question_lines(question: OpenQuestion, settings: Settings, target: Named | None = None) -> list[str]:

@@ -72,8 +72,9 @@ class Grown:
     """A sequence that only gets longer, and the log rows that its elements came from.
 
     Several revisions share one buffer; each sees the part up to its own length. Whoever adds to the end of the buffer
-    goes on in place; any other begins a buffer of its own behind the part that it sees. So adding never copies,
-    whatever the length. Reading puts the parts together once.
+    goes on in place; any other begins a buffer of its own behind the part that it sees. Parts of one size are put
+    together now and then, as in a binary counter: so there are never many, an element is copied seldom, and the
+    sequences of a long run together take little more room than the longest. Reading copies and keeps nothing.
     """
 
     __slots__ = ("_before", "_items", "_length", "_seqs", "_sources")
@@ -86,35 +87,44 @@ class Grown:
     @property
     def value(self) -> list[Any]:
         """The elements, as a new list."""
-        self._join()
-        return self._items[: self._length]
+        elements: list[Any] = []
+        for part in self._parts():
+            elements += part._items[: part._length]
+        return elements
 
     @property
     def seqs(self) -> list[int]:
         """The log rows whose operands make up the elements, in order."""
-        self._join()
-        return self._seqs[: self._sources]
+        rows: list[int] = []
+        for part in self._parts():
+            rows += part._seqs[: part._sources]
+        return rows
 
     def extended(self, items: Iterable[Any], seq: int) -> Grown:
         """This and more elements, which came from log row *seq*."""
         if self._length != len(self._items) or self._sources != len(self._seqs):
+            self._even_out()
             return Grown(list(items), [seq], self)
         self._items.extend(items)
         self._seqs.append(seq)
         return Grown(self._items, self._seqs, self._before)
 
-    def _join(self) -> None:
-        """Put the parts into one buffer."""
+    def _parts(self) -> list[Grown]:
+        """The parts, the first first."""
         parts, part = [self], self._before
-        if part is None:
-            return
         while part is not None:
             parts.append(part)
             part = part._before
         parts.reverse()
-        self._items = [item for p in parts for item in p._items[: p._length]]
-        self._seqs = [seq for p in parts for seq in p._seqs[: p._sources]]
-        self._length, self._sources, self._before = len(self._items), len(self._seqs), None
+        return parts
+
+    def _even_out(self) -> None:
+        """Put this part together with the ones before it that are no longer than it is."""
+        while self._before is not None and self._before._length <= self._length:
+            before = self._before
+            self._items = before._items[: before._length] + self._items[: self._length]
+            self._seqs = before._seqs[: before._sources] + self._seqs[: self._sources]
+            self._length, self._sources, self._before = len(self._items), len(self._seqs), before._before
 
 
 Cell = Plain | Folded | Grown | Conflict

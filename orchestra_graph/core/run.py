@@ -279,9 +279,9 @@ def _stamp_text(stamp: Stamp) -> str:
 
 def _discriminator_text(discriminator: Discriminator) -> str:
     text = ""
-    for depth, maker, number in discriminator:
+    for _, maker, number in discriminator:
         inner = f"({_discriminator_text(maker)})" if maker else ""
-        text += f"~{number}" if not depth else f"~{depth}:{number}{inner}"
+        text += f"~{number}{inner}"
     return text
 
 

@@ -323,13 +323,14 @@ class _Compiler:
                     f"graph.edge(..., {name})",
                 )
             elif vertex not in to_end:
-                self._no_exit(vertex, reachable([vertex], ahead))
+                self._no_exit(vertex, ahead)
 
-    def _no_exit(self, vertex: int, trap: set[int]) -> None:
+    def _no_exit(self, vertex: int, ahead: Sequence[Sequence[int]]) -> None:
         """A node from which no way leads to the end stands in, or before, a loop without a way out: say it once."""
+        trap = reachable([vertex], ahead)
         inside = [v for v in sorted(trap) if 0 < v < self.end]
-        if vertex != inside[0]:
-            return
+        if vertex != inside[0] or any(reachable([v], ahead) != trap for v in inside):
+            return  # it only leads there, or another node of the same loop says it
         names = [self._name(v) for v in inside]
         where = self.graph.steps[names[0]].where
         loop = " -> ".join([*names, names[0]])

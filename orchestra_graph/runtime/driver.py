@@ -128,6 +128,7 @@ class Drive:
                 if self._watch is not None and self._watch.done():
                     self._watch.result()  # the store failed while answers were looked for
                 if self._look_again:
+                    self._look_again = False
                     await self._collect_answers()
                 if self._inbox:
                     await self._turn()
@@ -378,7 +379,6 @@ class Drive:
 
     async def _collect_answers(self, *, expiring: bool = False) -> bool:
         """Take the answers that have come; with *expiring* also see whose time is over."""
-        self._look_again = False
         asking = {a.question: a for a in self.run.questions if a.question not in self._answered}
         if not asking:
             return False
@@ -502,6 +502,7 @@ class Drive:
             return False
         await self._write([], status="waiting", release=True)
         # Who answers wakes the owner, and starts nothing where there is none: so what came just now is ours to see.
+        self._look_again = False
         await self._collect_answers()
         if not (self._inbox or self._look_again):
             self.over = True

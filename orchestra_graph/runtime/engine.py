@@ -75,7 +75,8 @@ class Engine:
     Args:
         url: ``sqlite:///path.db``; None keeps runs in memory, for as long as the engine lives.
         graphs: The graphs whose runs it may drive. They are compiled on entering.
-        resources: What nodes with a `Resource` parameter get: objects found by type, or a mapping of names.
+        resources: What nodes with a `Resource` parameter get: objects found by type, or a mapping of names. Whether
+            all are there is checked before a run is driven: to read or to answer, none is needed.
         limits: How far each run may go where its start does not say otherwise.
         durability: ``"normal"`` survives the death of the process, ``"full"`` a power loss, too. Answers and
             irreversible nodes are always written as with ``"full"``.
@@ -109,7 +110,7 @@ class Engine:
 
     async def __aenter__(self) -> Engine:
         for graph in self._graphs.values():
-            self._resources.check(graph.compile())
+            graph.compile()
         await self.store.__aenter__()
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -54,6 +55,11 @@ class OpenQuestion:
             asked_at=row.asked_at,
             expires_at=row.expires_at,
         )
+
+    @property
+    def node(self) -> str:
+        """The node that asks."""
+        return re.split("[@#~!]", self.id, maxsplit=1)[0]
 
     @property
     def example(self) -> str:

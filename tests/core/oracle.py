@@ -28,7 +28,6 @@ class TooLong(Exception):
     """The run has more activations than a test wants."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Clash:
     """The value of a field that several activations wrote side by side."""

@@ -528,6 +528,7 @@ def test_whatever_happens_the_counts_are_right_and_the_log_is_the_state(seed: in
             assert _as_if_due(play.again()) == _as_if_due(play.state())
             _check_snapshot(play)
 
+
 def _as_if_due(state: dict[str, Any]) -> dict[str, Any]:
     """That it is time for the next attempt is not in the log: a replay still has it waiting for that."""
     live = {}

@@ -69,13 +69,13 @@ def test_two_joins_that_lead_to_one_another_do_not_wait_in_a_circle() -> None:
 def test_a_node_that_goes_round_and_on_at_once_has_its_turns_side_by_side() -> None:
     """Case 3: W runs for every turn, J once, when G has stopped."""
     play = Play(plan_of("START G", "G G W", "W J", "J END", joins={"J": JoinRule()}))
-    assert play.finish("G@0") == ["W~1:0", "G@1"]
-    assert play.finish("G@1") == ["W~1:1", "G@2"]
-    play.finish("W~1:1", log=["W1"])
-    play.finish("W~1:0", log=["W0"])
+    assert play.finish("G@0") == ["W~0", "G@1"]
+    assert play.finish("G@1") == ["W~1", "G@2"]
+    play.finish("W~1", log=["W1"])
+    play.finish("W~0", log=["W0"])
     assert play.live == ["G@2"]
     play.finish("G@2", "W")
-    assert play.finish("W~1:2", log=["W2"]) == ["J"]
+    assert play.finish("W~2", log=["W2"]) == ["J"]
     assert play.seen("J")["log"] == ["-", "W0", "W1", "W2"]
 
 
@@ -85,10 +85,10 @@ def test_a_jump_back_before_the_fork_merges_everything_once() -> None:
     play.finish("F@0")
     assert play.finish("A@0", "F") == ["F@1"]
     play.finish("F@1")
-    assert play.live == ["A@1", "B~1:0", "B~1:1"]
+    assert play.live == ["A@1", "B~0", "B~1"]
     play.finish("A@1", "J")
-    play.finish("B~1:1")
-    assert play.finish("B~1:0") == ["J"]
+    play.finish("B~1")
+    assert play.finish("B~0") == ["J"]
 
 
 def test_each_instance_loops_by_itself_and_its_joins_see_only_its_own() -> None:
@@ -135,10 +135,10 @@ def test_items_that_two_turns_send_out_of_their_loop_are_different_instances() -
     play = Play(plan_of("START m", "m m", "t t END", eaches=[Each("m", "t", "END")]))
     play.finish("m@0", "m", ("t", 1))
     play.finish("m@1", ("t", 1))
-    assert play.live == ["t#0(~1:0)@0", "t#0(~1:1)@0"]
-    play.finish("t#0(~1:0)@0", "t", log=["of turn 0"])
-    play.finish("t#0(~1:1)@0", "END", log=["of turn 1"])
-    play.finish("t#0(~1:0)@1", "END", log=["again of turn 0"])
+    assert play.live == ["t#0(~0)@0", "t#0(~1)@0"]
+    play.finish("t#0(~0)@0", "t", log=["of turn 0"])
+    play.finish("t#0(~1)@0", "END", log=["of turn 1"])
+    play.finish("t#0(~0)@1", "END", log=["again of turn 0"])
     assert play.status == "done"
     assert play.final["log"] == ["-", "of turn 0", "again of turn 0", "of turn 1"]
 
@@ -225,7 +225,9 @@ def test_first_that_can_get_too_few_fails_or_fires_as_it_was_told(short: str) ->
 
 
 def test_a_winner_withdraws_only_what_can_lead_nowhere_else() -> None:
-    plan = plan_of("START a b c", "a j", "b j", "c j k", "k END", "j END", joins={"j": JoinRule(kind="first", cancel_rest=True)})
+    plan = plan_of(
+        "START a b c", "a j", "b j", "c j k", "k END", "j END", joins={"j": JoinRule(kind="first", cancel_rest=True)}
+    )
     play = Play(plan)
     assert play.finish("a") == ["j"]
     assert play.live == ["c", "j"], "b could only lead to j; c leads to k, too"

@@ -46,7 +46,9 @@ def _naively_blocked(topology: Topology, items: list[Place], join: int, stamp: S
 @pytest.mark.parametrize("topology", [NESTED, EACH], ids=["nested loops", "a loop in an each"])
 @settings(derandomize=True, max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_wave_is_blocked_when_an_item_blocks_it_and_woken_when_none_does(topology: Topology, data: st.DataObject) -> None:
+def test_a_wave_is_blocked_when_an_item_blocks_it_and_woken_when_none_does(
+    topology: Topology, data: st.DataObject
+) -> None:
     marking = Marking(topology)
     places = _places(topology)
     joins = [p for p in places if topology.rule[p[0]].kind != "each_one"]

@@ -174,6 +174,17 @@ def test_a_list_names_the_rows_that_its_elements_came_from() -> None:
     assert cell.seqs == [0, 2, 1, 3]
 
 
+def test_a_list_that_forks_again_and_again_stays_in_few_parts() -> None:
+    """Two branches add to it in every turn, the later one first: each time a new part begins."""
+    cell = Grown(["-"], [0])
+    for turn in range(1, 1_000):
+        cell.extended(["of the other branch"], 2 * turn)
+        cell = cell.extended([turn], 2 * turn + 1)
+    assert cell.value == ["-", *range(1, 1_000)]
+    assert cell.seqs == [0, *range(3, 2_001, 2)]
+    assert len(cell._parts()) <= 11
+
+
 def test_a_field_without_a_start_begins_with_its_first_operand() -> None:
     made = History()
     first = made.first()
@@ -288,9 +299,7 @@ def _writes(chance: random.Random, number: int) -> dict[str, Any]:
     return writes
 
 
-def _fold(
-    deltas: Sequence[ModelDelta], past: frozenset[int], lost: frozenset[int] = frozenset()
-) -> dict[str, Any]:
+def _fold(deltas: Sequence[ModelDelta], past: frozenset[int], lost: frozenset[int] = frozenset()) -> dict[str, Any]:
     """The definition: operands of all deltas by key; of plain writes the ones that no other one saw."""
     seen: dict[str, Any] = {name: list(v) if isinstance(v, list) else v for name, v in START.items()}
     for i in sorted(past | lost, key=lambda i: deltas[i].place):

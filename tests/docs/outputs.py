@@ -1,7 +1,7 @@
 """Whether something printed what a page says it prints.
 
-Times, dates, process ids, generated keys, line numbers and the width of columns may differ. A line ``...`` stands for any
-number of lines, ``...`` within a line for anything.
+Times, dates, process ids, generated keys, line numbers and the width of columns may differ. A line ``...`` stands for
+any number of lines, ``...`` within a line for anything.
 """
 
 from __future__ import annotations

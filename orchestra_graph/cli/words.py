@@ -1,0 +1,39 @@
+"""Words and facts that every command needs; light, so that a listing does not wait for what draws and drives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orchestra_graph.clock import as_datetime
+from orchestra_graph.store.base import RunRow
+
+__all__ = ["bold", "printable", "run_facts", "when"]
+
+
+def when(at: float | None) -> str | None:
+    """A time, as in every document: ISO 8601, in UTC."""
+    return None if at is None else as_datetime(at).isoformat(timespec="milliseconds")
+
+
+def run_facts(row: RunRow) -> dict[str, Any]:
+    """A run as the database lists it."""
+    return {
+        "key": row.key,
+        "graph": row.graph,
+        "version": row.version,
+        "status": row.status,
+        "started": when(row.created_at),
+        "changed": when(row.updated_at),
+    }
+
+
+def printable(text: str) -> str:
+    """Text of nodes and models without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def bold(text: str) -> str:
+    """A heading; plain where it does not go to a terminal."""
+    return click.style(text, bold=True)
