@@ -41,13 +41,11 @@ class Loaded:
     Attributes:
         named: The target.
         module: Where it was found.
-        variable: Its name there.
         graph: The graph.
     """
 
     named: Named
     module: ModuleType
-    variable: str
     graph: Graph[Any]
 
 
@@ -60,10 +58,10 @@ def one_graph(named: Named) -> Loaded:
     module, variable = _module_of(named)
     found = _graphs(module)
     if variable:
-        return Loaded(named, module, variable, _named_graph(named, module, variable, found))
+        return Loaded(named, module, _named_graph(named, module, variable, found))
     if len(found) == 1:
-        ((variable, graph),) = found.items()
-        return Loaded(named, module, variable, graph)
+        (graph,) = found.values()
+        return Loaded(named, module, graph)
     if not found:
         raise BadTarget(f"there is no Graph in {named.text}")
     listed = "".join(f"\n    {named.text}:{name}" for name in found)
@@ -76,7 +74,7 @@ def every_graph(named: Named) -> list[Loaded]:
     found = _graphs(module)
     if variable or not found:
         return [one_graph(named)]
-    return [Loaded(named, module, name, graph) for name, graph in found.items()]
+    return [Loaded(named, module, graph) for graph in found.values()]
 
 
 def chosen(settings: Settings, target: str | None) -> Loaded:

@@ -23,6 +23,7 @@ from orchestra_graph.state.schema import Schema
 __all__ = ["compile_graph"]
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
+_MISSING = ("unknown-node", "no-node")  # an edge leads to what is not there; the rest of the graph may still be whole
 
 
 def compile_graph(declaration: Declaration) -> Plan:
@@ -48,6 +49,7 @@ class _Compiler:
         self.edges: list[Edge] = []
         self.groups: list[list[Group]] = [[] for _ in range(self.end + 1)]
         self.eaches: list[tuple[int, int, DeclaredEach]] = []
+        self.whole = False  # every node can be reached, and can end
 
     def compile(self) -> Plan:
         self.schema = schema = self._schema()
@@ -73,7 +75,7 @@ class _Compiler:
 
     def _stop(self) -> None:
         """End here if there is no whole graph to look at."""
-        if self.problems:
+        if self.problems and not (self.whole and all(p.code in _MISSING for p in self.problems)):
             self._raise()
 
     def _raise(self) -> NoReturn:
@@ -142,6 +144,10 @@ class _Compiler:
     def _all(self, places: Iterable[Place], where: str) -> list[int]:
         return [v for v in (self._at(place, where) for place in places) if v is not None]
 
+    def _targets(self, places: Iterable[Place], where: str) -> list[int]:
+        """Where edges lead; an unknown place is a problem, and counts as END so that the rest can be looked at."""
+        return [self.end if v is None else v for v in (self._at(place, where) for place in places)]
+
     # -- edges --------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
@@ -180,7 +186,7 @@ class _Compiler:
         return len(self.edges) - 1
 
     def _plain(self, declared: DeclaredEdge, plain: dict[int, list[int]]) -> None:
-        targets = self._all(declared.targets, declared.where)
+        targets = self._targets(declared.targets, declared.where)
         for source in self._all(declared.sources, declared.where):
             if source == self.end:
                 self._problem("edge-from-end", "nothing follows END", declared.where)
@@ -219,7 +225,7 @@ class _Compiler:
             return
         by_target: dict[int, list[Any]] = {}
         for value, places in declared.cases:
-            for target in self._all(places, declared.where):
+            for target in self._targets(places, declared.where):
                 by_target.setdefault(target, []).append(value)
         edges = [
             self._edge(
@@ -232,7 +238,7 @@ class _Compiler:
             )
             for target, values in by_target.items()
         ]
-        for target in self._all(declared.default, declared.where):
+        for target in self._targets(declared.default, declared.where):
             edges.append(self._edge(source, target, "default", declared.where, label="default"))
         reads = self._reads(declared.choice, declared.where)
         self.groups[source].append(
@@ -305,14 +311,15 @@ class _Compiler:
     # -- the way through ----------------------------------------------------------------------------
 
     def _way_through(self) -> None:
-        if any(p.code in ("no-start", "unknown-node", "no-node") for p in self.problems):
-            return  # what follows would only say the same again
         ahead: list[list[int]] = [[] for _ in range(self.end + 1)]
         back: list[list[int]] = [[] for _ in range(self.end + 1)]
         for edge in self.edges:
             ahead[edge.source].append(edge.target)
             back[edge.target].append(edge.source)
         from_start, to_end = reachable([0], ahead), reachable([self.end], back)
+        self.whole = from_start == to_end == set(range(self.end + 1))
+        if any(p.code in ("no-start", *_MISSING) for p in self.problems):
+            return  # what is cut off by that would only be said twice
         for name, node in self.graph.steps.items():
             vertex = self.vertex[name]
             if vertex not in from_start:

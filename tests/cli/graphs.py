@@ -1,6 +1,6 @@
 """Files that a user might have: the graphs that the tests of the command line run."""
 
-DESK = '''
+DESK = """
 from typing import Annotated
 
 from pydantic import BaseModel
@@ -41,13 +41,13 @@ desk = Graph(Ticket, name="desk")
 desk.start(look_up)
 desk.edge(look_up, approve)
 desk.edge(approve, draft)
-'''
+"""
 """One run asks one thing."""
 
 RENAMED = DESK.replace("def draft", "def write").replace("approve, draft", "approve, write")
 """The same with another name for a node."""
 
-ENDINGS = '''
+ENDINGS = """
 from pathlib import Path
 
 from orchestra_graph import END, Graph, Limits, Question, State, ask, node
@@ -93,10 +93,10 @@ looping.switch(one_more, lambda n: n < 1000, {True: one_more, False: END}, defau
 
 asking = Graph(Count, name="asking")
 asking.start([who, how_large])
-'''
+"""
 """One graph for each way in which a run can rest."""
 
-HANGING = '''
+HANGING = """
 import asyncio
 from pathlib import Path
 
@@ -125,10 +125,10 @@ async def hang(n: int) -> int:
 hanging = Graph(Count, name="hanging")
 hanging.chain(first, hang)
 hanging.start(first)
-'''
+"""
 """A run that goes on when somebody says so."""
 
-WRONG = '''from orchestra_graph import Graph, State, node
+WRONG = """from orchestra_graph import Graph, State, node
 
 
 class Ticket(State):
@@ -149,5 +149,5 @@ def again(text: str) -> int:
 wrong = Graph(Ticket, name="wrong")
 wrong.start(classify)
 wrong.edge(classify, again)
-'''
+"""
 """Two mistakes."""

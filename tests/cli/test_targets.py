@@ -30,15 +30,18 @@ def test_a_file_and_its_module_are_the_same(shell: Shell) -> None:
 
 
 def test_a_graph_may_be_named_as_its_runs_are(shell: Shell) -> None:
-    shell.write("review.py", 'from desk import Ticket\nfrom orchestra_graph import Graph\ng = Graph(Ticket, name="the-review")\n')
-    assert load("review.py:the-review").variable == "g"
+    shell.write(
+        "review.py",
+        'from desk import Ticket\nfrom orchestra_graph import Graph\ng = Graph(Ticket, name="the-review")\n',
+    )
+    assert load("review.py:the-review").graph.name == "the-review"
 
 
 def test_of_several_graphs_one_must_be_named(shell: Shell) -> None:
     with pytest.raises(BadTarget) as caught:
         load("endings.py")
     assert "Say which:\n    endings.py:done\n    endings.py:failing" in str(caught.value)
-    assert [found.variable for found in every_graph(Named("endings.py", "", shell.folder))] == [
+    assert [found.graph.name for found in every_graph(Named("endings.py", "", shell.folder))] == [
         "done",
         "failing",
         "looping",
@@ -80,7 +83,9 @@ def test_the_neighbours_of_a_file_can_be_imported(shell: Shell) -> None:
 def test_a_file_of_a_package_is_imported_as_a_part_of_it(shell: Shell) -> None:
     shell.write("pack/__init__.py", "")
     shell.write("pack/parts.py", "from orchestra_graph import State\nclass S(State): n: int = 0\n")
-    shell.write("pack/whole.py", 'from .parts import S\nfrom orchestra_graph import Graph\ng = Graph(S, name="whole")\n')
+    shell.write(
+        "pack/whole.py", 'from .parts import S\nfrom orchestra_graph import Graph\ng = Graph(S, name="whole")\n'
+    )
     found = load("pack/whole.py:g")
     assert found.module.__name__ == "pack.whole"
     assert found.graph is load("pack.whole:g").graph
@@ -129,7 +134,7 @@ def test_a_file_that_ends_the_process_does_not_end_this_one(shell: Shell) -> Non
 def module_with(resources: object) -> Loaded:
     module = ModuleType("with_resources")
     module.__dict__["resources"] = resources
-    return Loaded(Named("x", "", Path.cwd()), module, "g", Graph(State, name="g"))
+    return Loaded(Named("x", "", Path.cwd()), module, Graph(State, name="g"))
 
 
 async def _later() -> list[int]:

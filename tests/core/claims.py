@@ -1,4 +1,4 @@
-"""What must hold of every run of every graph: used on thousands of random graphs, and on engines with a fault in them."""
+"""What must hold of every run of every graph: asked of thousands of random graphs, and of engines with a fault."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ tally: Counter[str] = Counter()
 def check_order(case: Case, seed: int, *, expected: Outcome | None = None, regions: Regions | None = None) -> None:
     """Without races: every completion order comes to what the sequential oracle says.
 
-    One order is looked at after every event, one is replayed and one is resumed from a snapshot in the middle; in one some attempts
-    fail and are tried again, in one only few nodes may run at once.
+    One order is looked at after every event, one is replayed and one is resumed from a snapshot in the middle; in one
+    some attempts fail and are tried again, in one only few nodes may run at once.
     """
     regions = regions or regions_of(case)
     expected = expected or sequential(case, regions)

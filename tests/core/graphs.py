@@ -1,6 +1,7 @@
-"""Graphs for the tests of the core: plans without user functions, drawn at random or written down, and what their nodes do.
+"""Graphs for the tests of the core: plans without user functions, drawn at random, and what their nodes do.
 
-Rule 1. What a node does depends on nothing but the seed and the id of its activation, so every completion order meets the same nodes.
+Rule 1. What a node does depends on nothing but the seed and the id of its activation: so every completion order meets
+        the same nodes.
 Rule 2. From some turn on every node takes one edge towards the end, so every run ends.
 Rule 3. A node always takes at least one edge: the compiler gives every node that might take none an edge to END.
 """
@@ -11,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
 from orchestra_graph.core.events import Taken
@@ -115,7 +117,7 @@ class Draft:
         empty: int | None = None,
         limit: int | None = None,
     ) -> Fork:
-        """Run *body*, of which the first is the entry, for every item; its edges to the collector are drawn by the caller."""
+        """Run *body*, of which the first is the entry, for every item; the caller draws its edges to the collector."""
         into = self.arc(source, body[0], "each")
         gone = None if empty is None else self.arc(source, empty, "empty")
         made = Fork(into, gone, frozenset(body), collector, limit)
@@ -314,7 +316,7 @@ def random_case(seed: int, *, races: bool = False, kind: Kind | None = None) -> 
 
 
 def _choose_writers(chance: random.Random, draft: Draft) -> None:
-    """Let a few nodes write fields without a reducer; a join that always writes one, and does not read it, settles a conflict."""
+    """Let a few nodes write fields without a reducer; a join that always writes one, unread, settles a conflict."""
     if chance.random() < 0.4 or draft.count < 3:
         return
     names = chance.choice((PLAIN, PLAIN[:1]))
@@ -357,7 +359,7 @@ def _join_rule(chance: random.Random, races: bool, *, sure: bool = False) -> Joi
 
 
 class _Block(NamedTuple):
-    """A part of a structured graph: it is entered at *first* and left from *last*; *sure*: each token comes out as one."""
+    """A part of a structured graph, entered at *first* and left from *last*; *sure*: each token comes out as one."""
 
     first: int
     last: int
@@ -392,7 +394,7 @@ class _Structured:
 
     def line(self, depth: int) -> _Block:
         blocks = [self.block(depth) for _ in range(self.chance.choice((2, 2, 3)))]
-        for one, two in zip(blocks, blocks[1:], strict=False):
+        for one, two in pairwise(blocks):
             self.draft.arc(one.last, two.first)
         return _Block(blocks[0].first, blocks[-1].last, all(b.sure for b in blocks))
 
@@ -490,7 +492,7 @@ class _Structured:
 
 
 class _Wild:
-    """Any directed graph: irreducible loops, loops on one node, several starts, edges side by side, bodies of `each` with loops."""
+    """Any directed graph: irreducible loops, loops on one node, several starts, edges side by side, loops in bodies."""
 
     def __init__(self, chance: random.Random, draft: Draft, races: bool):
         self.chance, self.draft, self.races = chance, draft, races
@@ -508,7 +510,7 @@ class _Wild:
                 draft.rules[vertex] = rule
 
     def part(self, size: int, ends: Sequence[int], depth: int) -> list[int]:
-        """*size* vertices, entered at the first, each with a way to one of *ends*; those of the bodies inside are not returned."""
+        """*size* vertices, entered at the first, each with a way to one of *ends*; without those of bodies inside."""
         chance, draft = self.chance, self.draft
         part = [draft.vertex() for _ in range(size)]
         for i, vertex in enumerate(part):

@@ -1,11 +1,14 @@
 """What a run should come to, found in two plain ways that share nothing with the engine but the form of its ids.
 
-`Regions` reads regions, stamps, keys and the join rule off a graph by the definitions, with plain searches. On top of it stand
+`Regions` reads regions, stamps, keys and the join rule off a graph by the definitions, with plain searches. On top of
+it stand
 
-* `sequential`: a priority queue on the logical key. The least item is popped; a wave pops as a whole. It asks no join whether it may fire.
+* `sequential`: a priority queue on the logical key. The least item is popped; a wave pops as a whole. It asks no join
+  whether it may fire.
 * `Naive`: one event after the other, asking every live item about every wave each time. It knows races too.
 
-A revision is the set of the deltas in its past here, and a field's value is folded from that set whenever it is asked for.
+A revision is the set of the deltas in its past here, and a field's value is folded from that set whenever it is asked
+for.
 """
 
 from __future__ import annotations
@@ -116,7 +119,7 @@ class Regions:
         entry = {m: self.edges[e][1] for e, m in bodies}
         ahead: dict[frozenset[int], set[frozenset[int]]] = {u: set() for u in unit.values()}
         for a, b in self.edges:
-            if a in inside and b in inside and (unit[a] != unit[b] or a == b and unit[a] not in entry):
+            if a in inside and b in inside and (unit[a] != unit[b] or (a == b and unit[a] not in entry)):
                 ahead[unit[a]].add(unit[b])
         reach = {u: _reach(u, ahead) for u in ahead}
         rest = {frozenset({u, *(w for w in reach[u] if u in reach[w])}) for u in ahead}

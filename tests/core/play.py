@@ -9,7 +9,6 @@ from typing import Any
 from orchestra_graph.core.decide import begin, verdict
 from orchestra_graph.core.events import ErrorInfo, Event, NodeFailed, NodeFinished, RunStarted, Taken
 from orchestra_graph.core.evolve import evolve
-from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import RunState
 from orchestra_graph.graph.plan import Plan, WriteSpec
 from orchestra_graph.graph.policies import JoinRule
@@ -38,7 +37,7 @@ def plan_of(
     turns: Mapping[str, int] | None = None,
     writes: Mapping[str, str] | None = None,
 ) -> Plan:
-    """A plan from lines such as ``"START a"`` and ``"a b c"``: edges from the first name to each of the others, in order.
+    """A plan from lines such as ``"START a"`` and ``"a b c"``: edges from the first name to each of the others.
 
     Args:
         lines: The edges, but for those into the bodies of `each`.
@@ -97,7 +96,7 @@ class Play:
 
         Args:
             identity: Which.
-            to: The targets of the edges it takes, ``(target, times)`` into an `each`; every plain edge if none is given.
+            to: The targets of the edges it takes, ``(target, times)`` into an `each`; if none, every plain edge.
             writes: What it writes.
         """
         source = self.run.live[identity].vertex
@@ -133,7 +132,7 @@ class Play:
         return sorted(self.run.name(join) for (join, _), wave in self.run.waves.items() if wave.tokens)
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> str:
         """What the run has come to."""
         return verdict(self.run)
 

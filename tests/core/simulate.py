@@ -1,7 +1,8 @@
 """Runs a case through `evolve` in some completion order, and says what came of it.
 
-The simulator is a driver without a clock, chance of its own or I/O: it begins what may begin, completes what runs in the order that an
-`Order` chooses, and keeps the events. `Watch` looks at the state after each event and compares it with a plain recomputation.
+The simulator is a driver without a clock, chance of its own or I/O: it begins what may begin, completes what runs in the
+order that an `Order` chooses, and keeps the events. `Watch` looks at the state after each event and compares it with a
+plain recomputation.
 """
 
 from __future__ import annotations
@@ -318,7 +319,7 @@ class Watch:
         assert run.marking.root.occupied == sum(1 << v for v in counts)
 
     def _waves(self, run: RunState) -> None:
-        """What waits is really blocked, and watches something that blocks it; what has fired is remembered only while it must be."""
+        """What waits is blocked, and watches what blocks it; what has fired is remembered only while it must be."""
         topology = run.plan.topology
         items = self._items(run)
         for (join, stamp), wave in run.waves.items():
@@ -331,7 +332,7 @@ class Watch:
             assert _is_watched(run, wave), f"{run.name(join)}@{stamp} would not be woken"
 
     def _instances(self, run: RunState) -> None:
-        """An instance of an `each` belongs to one item of one pass, with all that is in it; no more than the limit are open."""
+        """An instance of an `each` belongs to one item of one pass, with all in it; no more than the limit are open."""
         topology = run.plan.topology
         open_now: dict[int, set[int]] = {}
         limits: dict[int, int] = {}

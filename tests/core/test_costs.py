@@ -1,7 +1,7 @@
 """What an event costs depends neither on how long the run is nor on how wide: counted, not timed.
 
-Counted are the bytecode instructions of the core that run (a comprehension counts each of its turns); and where something could be copied
-by one instruction, the bytes that are allocated.
+Counted are the bytecode instructions of the core that run (a comprehension counts each of its turns); and where
+something could be copied by one instruction, the bytes that are allocated.
 """
 
 from __future__ import annotations

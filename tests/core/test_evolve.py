@@ -518,7 +518,7 @@ def test_whatever_happens_the_counts_are_right_and_the_log_is_the_state(seed: in
     for _ in range(250):
         before = len(play.events)
         storm.blow()
-        statuses = [a.status for a in run.live.values()]
+        statuses: list[str] = [a.status for a in run.live.values()]
         counted = (run.running, run.retrying, run.asking, run.failed)
         assert counted == tuple(map(statuses.count, ("running", "retrying", "asking", "failed")))
         assert set(run.ready) == {a.id for a in run.live.values() if a.status == "ready"}

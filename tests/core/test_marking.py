@@ -125,7 +125,7 @@ def test_a_turn_that_was_over_blocks_again_when_an_item_comes_back_to_it() -> No
 
 
 def test_what_a_join_waits_for_is_said_as_it_is_now() -> None:
-    """The item of the earlier turn goes on to another node meanwhile; the join watches the turn, so it is not woken for that."""
+    """The item of the earlier turn goes on meanwhile; the join watches the turn, so it is not woken for that."""
     marking = Marking(NESTED)
     marking.enter(2, (0, 0))
     marking.enter(1, (1,))

@@ -1,7 +1,7 @@
 """Small faults put into the engine on purpose: the properties must see every one of them.
 
-A fault that they did not see would say that they look at too little. Each is put in place of a few lines of the real engine, and then
-graphs are tried until one goes wrong.
+A fault that they did not see would say that they look at too little. Each is put in place of a few lines of the real
+engine, and then graphs are tried until one goes wrong.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _removed_before_added(patch: pytest.MonkeyPatch) -> None:
             run.marking.enter(activation.vertex, activation.stamp)
         return handler(run, event)
 
-    patch.setitem(evolve_module._HANDLERS, NodeFinished, mutated)  # type: ignore[arg-type]
+    patch.setitem(evolve_module._HANDLERS, NodeFinished, mutated)
 
 
 @fault("whoever watches is not woken when a turn has ended")

@@ -1,4 +1,4 @@
-"""Revisions: what a token sees is the fold of its own past in logical order, whatever was finished first, and nothing is copied for it."""
+"""Revisions: what a token sees is the fold of its own past in logical order, whatever was finished first."""
 
 from __future__ import annotations
 

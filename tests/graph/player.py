@@ -1,184 +1,19 @@
-"""Random graphs, and a small interpreter of the token semantics: what the flow checks are compared with.
+"""A small interpreter of the token semantics: what the checks over all runs are compared with.
 
-The interpreter keeps to the rules of `docs/semantics.md` and to nothing else: it recomputes where the engine is incremental, and it runs no
-nodes. Every activation knows the set of activations in its causal past, as a bitset.
+It keeps to the rules of `docs/semantics.md` and to nothing else: it recomputes where the engine is incremental, it runs no
+nodes, and it keeps for every activation the set of activations in its causal past, as a bitset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-from orchestra_graph.graph.policies import EACH_ONE, JoinRule
-from orchestra_graph.graph.topology import Discriminator, Scope, Stamp, Topology
-from orchestra_graph.graph.ways import Choices, Ways
-
-RACES = (
-    EACH_ONE,
-    JoinRule(kind="all_of"),
-    JoinRule(kind="first"),
-    JoinRule(kind="first", count=2, short="fire"),
-    JoinRule(kind="first", cancel_rest=True),
-    JoinRule(kind="zipped"),
-    JoinRule(kind="batches", count=2),
-)
-
-
-@dataclass
-class Draft:
-    """A graph that is being drawn: vertices, groups of edges, bodies of eaches."""
-
-    rng: Random
-    splits: Sequence[str] = ("and", "xor", "or")
-    vertices: int = 1
-    groups: dict[int, list[tuple[str, list[int]]]] = field(default_factory=dict)
-    eaches: list[tuple[int, int, int, frozenset[int], bool]] = field(default_factory=list)
-    around: dict[int, int] = field(default_factory=dict)
-    budget: int = 12
-
-    def vertex(self, body: int) -> int:
-        self.vertices += 1
-        self.around[self.vertices - 1] = body
-        self.budget -= 1
-        return self.vertices - 1
-
-    def follow(self, source: int, kind: str, targets: Iterable[int]) -> None:
-        self.groups.setdefault(source, []).append((kind, list(targets)))
-
-    def block(self, body: int) -> tuple[int, int]:
-        """One entry, one exit."""
-        makers = [self._line, self._split, self._loop, self._each] if self.budget > 2 else [self._single]
-        return self.rng.choice(makers)(body)
-
-    def _single(self, body: int) -> tuple[int, int]:
-        only = self.vertex(body)
-        return only, only
-
-    def _line(self, body: int) -> tuple[int, int]:
-        first, last = self._single(body) if self.rng.random() < 0.6 else self.block(body)
-        for _ in range(self.rng.randint(1, 2)):
-            entry, exit_ = self.block(body)
-            self.follow(last, "and", [entry])
-            last = exit_
-        return first, last
-
-    def _split(self, body: int) -> tuple[int, int]:
-        fork, join = self.vertex(body), self.vertex(body)
-        blocks = [self.block(body) for _ in range(self.rng.randint(2, 3))]
-        targets = [entry for entry, _ in blocks]
-        if self.rng.random() < 0.3:
-            targets.append(join)
-        self.follow(fork, self.rng.choice(self.splits), targets)
-        for _, exit_ in blocks:
-            self.follow(exit_, "and", [join])
-        return fork, join
-
-    def _loop(self, body: int) -> tuple[int, int]:
-        entry, exit_ = self.block(body)
-        again, out = self.vertex(body), self.vertex(body)
-        self.follow(exit_, "and", [again])
-        self.follow(again, "xor", [entry, out])
-        return entry, out
-
-    def _each(self, body: int) -> tuple[int, int]:
-        """An each; one in four collects where it begins, as the loop of an agent does."""
-        maker, out = self.vertex(body), self.vertex(body)
-        collector = maker if self.rng.random() < 0.25 else out
-        mine = len(self.eaches) + 1
-        self.eaches.append((maker, -1, collector, frozenset(), False))
-        before = self.vertices
-        entry, exit_ = self.block(mine)
-        members = frozenset(range(before, self.vertices))
-        self.follow(exit_, "and", [collector])
-        self.eaches[mine - 1] = maker, entry, collector, members, collector != maker and self.rng.random() < 0.3
-        if collector == maker:
-            self.follow(maker, self.rng.choice(("and", "maybe")), [out])
-        return maker, out
-
-    def more_edges(self, count: int) -> None:
-        """Edges that no structure asks for, between vertices of one body."""
-        for _ in range(count):
-            source = self.rng.randrange(1, self.vertices)
-            same = [v for v in range(1, self.vertices) if self.around[v] == self.around[source]]
-            self.follow(source, self.rng.choice((*self.splits, "maybe")), [self.rng.choice(same)])
-
-
-@dataclass
-class Model:
-    """A graph, with what each vertex may follow."""
-
-    topology: Topology
-    ways: list[Ways]
-    entering: dict[int, bool]
-
-    @property
-    def size(self) -> int:
-        return self.topology.size
-
-
-def draw(
-    rng: Random, *, size: int = 12, more: int = 0, splits: Sequence[str] = ("and", "xor", "or"), races: float = 0
-) -> Model:
-    """A random graph; with ``more`` edges beside its structure it may be irreducible, and multiply tokens."""
-    draft = Draft(rng, splits, budget=rng.randint(3, size))
-    entry, exit_ = draft.block(0)
-    draft.around[0] = 0
-    starts = [entry]
-    if draft.vertices > 3 and rng.random() < 0.3:
-        starts.append(rng.choice([v for v in range(1, draft.vertices) if draft.around[v] == 0]))
-    draft.follow(0, "and", starts)
-    draft.more_edges(more)
-    draft.follow(exit_, "and", [draft.vertices])
-    return _finish(draft, races)
-
-
-def _finish(draft: Draft, races: float) -> Model:
-    end = draft.vertices
-    edges: list[tuple[int, int]] = []
-    ways: list[Ways] = []
-    scopes: list[Scope] = []
-    entering: dict[int, bool] = {}
-
-    def edge(source: int, target: int) -> int:
-        edges.append((source, target))
-        return len(edges) - 1
-
-    makers = {maker: rest for maker, *rest in draft.eaches}
-    for v in range(end):
-        groups, many, drop = [], [], None
-        for kind, targets in draft.groups.get(v, []):
-            groups.append(_choices(kind, [edge(v, t) for t in targets]))
-        if v in makers:
-            entry, collector, members, filled = makers[v]
-            into = edge(v, entry)
-            scopes.append(Scope(into, members, collector))
-            entering[into] = filled
-            many.append(into)
-            empty = () if collector == v else (edge(v, collector),)
-            alternatives = ((into,),) if filled else ((into,), empty)
-            groups.append(Choices(alternatives, alternatives))
-        if all(() in g.least for g in groups):
-            drop = edge(v, end)
-        ways.append(Ways(tuple(groups), drop, tuple(many)))
-    ways.append(Ways())
-    rules = {v: draft.rng.choice(RACES) for v in range(1, end) if draft.rng.random() < races}
-    into_count = [sum(1 for _, t in edges if t == v) for v in range(end + 1)]
-    rules = {v: rule for v, rule in rules.items() if into_count[v] > 1}
-    return Model(Topology(end + 1, edges, rules=rules, scopes=scopes), ways, entering)
-
-
-def _choices(kind: str, edges: list[int]) -> Choices:
-    every = tuple(dict.fromkeys(edges))
-    single = tuple((e,) for e in every)
-    if kind == "and":
-        return Choices((every,), (every,))
-    if kind == "xor":
-        return Choices(single, single)
-    return Choices((*single, ()), (every, ()))
-
-
-# -- runs ------------------------------------------------------------------------------------------------
+from orchestra_graph.graph.policies import JoinRule
+from orchestra_graph.graph.topology import Discriminator, Stamp
+from orchestra_graph.graph.ways import Choices
+from tests.graph.shapes import Model
 
 
 @dataclass
@@ -187,11 +22,15 @@ class Ran:
 
     Attributes:
         vertex: Where.
+        stamp: Its turns and instances.
+        discriminator: Which of several with that stamp.
         past: The activations before it, as a bitset of their numbers.
-        newest: For every field, what is newest in its past: the numbers of writes none of which is in the past of another.
+        newest: For every field the newest writes in its past, as a bitset of numbers: none is in the past of another.
     """
 
     vertex: int
+    stamp: Stamp
+    discriminator: Discriminator
     past: int
     newest: Mapping[int, int]
 
@@ -276,7 +115,7 @@ class Player:
             return
         for edge, times in self._choose(v, stamp, past, newest):
             for item in range(times):
-                self._send(edge, stamp, discriminator, item if edge in self.model.entering else None, past, newest)
+                self._send(edge, stamp, discriminator, item if edge in self.model.ways[v].many else None, past, newest)
         while wave := next((w for w in self.waves if self._enough(w)), None):
             self._fire(wave)
 
