@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types types-for-users unit bench build clean
+.PHONY: help demo test check lint types types-for-users unit bench pictures build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -46,6 +46,9 @@ unit: $(VENV)/.dev  ## every test; PYTEST_ARGS goes to pytest
 
 bench: $(VENV)/.dev  ## measure: ratios against floors of the same run
 	$(BIN)/python -m tests.benchmarks
+
+pictures: $(VENV)/.dev  ## draw the pictures of the documentation again
+	$(BIN)/python -m docs.draw_pictures
 
 build: $(VENV)/.dev  ## a wheel, in dist/
 	$(BIN)/python -m build --wheel

@@ -183,8 +183,9 @@ class Topology:
             discriminator = (*discriminator, entry)
         kept += (0,) * step.loops_before
         if step.enters_scope:
-            # With what was left behind: two turns of a loop that send items out of it make different instances.
+            # The instance has all that told its maker apart, and the turns that were left: inside, it is said once.
             kept = (*kept, (discriminator, item or 0), *(0,) * step.loops_after)
+            discriminator = ()
         if step.splits:
             discriminator = (*discriminator, (0, (), step.in_edge))
         return kept, discriminator

@@ -40,9 +40,8 @@ class Shell:
 
     def process(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start it as a process of its own."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        command = [sys.executable, "-m", "orchestra_graph", *words]
-        return subprocess.Popen(command, text=True, cwd=self.folder, **{**pipes, **options})
+        usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder}
+        return subprocess.Popen([sys.executable, "-m", "orchestra_graph", *words], text=True, **{**usual, **options})
 
     def write(self, name: str, text: str) -> Path:
         """Write a file."""

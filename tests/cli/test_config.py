@@ -91,6 +91,11 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:
         targets_named([], {"ORCHESTRA_TARGET": "a.py:b.py:g"}, tmp_path)
 
 
+def names(folder: Path) -> None:
+    database_named(None, {}, folder)
+    targets_named([], {}, folder)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -104,8 +109,7 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:
 def test_a_pyproject_that_cannot_be_meant_is_refused_by_its_path(text: str, said: str, tmp_path: Path) -> None:
     path = project(tmp_path, text)
     with pytest.raises(BadConfig) as caught:
-        database_named(None, {}, tmp_path)
-        targets_named([], {}, tmp_path)
+        names(tmp_path)
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
 

@@ -16,18 +16,21 @@ from tests.core.graphs import Case
 from tests.core.oracle import Outcome, Regions, regions_of, sequential
 from tests.core.simulate import ORDERS, Endless, Trace, Watch, digest, replay, simulate
 
-__all__ = ["check_order", "check_race", "check_replay", "check_snapshot", "tally"]
-
-tally: Counter[str] = Counter()
-"""What was checked, for the summary at the end."""
+__all__ = ["check_order", "check_race"]
 
 
-def check_order(case: Case, seed: int, *, expected: Outcome | None = None, regions: Regions | None = None) -> None:
+def check_order(
+    case: Case, seed: int, *, expected: Outcome | None = None, regions: Regions | None = None
+) -> Counter[str]:
     """Without races: every completion order comes to what the sequential oracle says.
 
     One order is looked at after every event, one is replayed and one is resumed from a snapshot in the middle; in one
     some attempts fail and are tried again, in one only few nodes may run at once.
+
+    Returns:
+        What was checked, for a summary.
     """
+    tally: Counter[str] = Counter()
     regions = regions or regions_of(case)
     expected = expected or sequential(case, regions)
     topology = case.plan.topology
@@ -46,26 +49,31 @@ def check_order(case: Case, seed: int, *, expected: Outcome | None = None, regio
             )
             _same(trace, expected)
             if number == 3:
-                check_replay(case, trace)
+                tally["replayed prefixes"] += _check_replay(case, trace)
             elif number == 4:
-                check_snapshot(case, trace)
+                tally["snapshots"] += _check_snapshot(case, trace)
         except BaseException as error:
             error.add_note(f"graph: {case.name}; order: {name}")
             raise
         tally["runs"] += 1
         tally["activations"] += len(trace.seen)
     tally["graphs"] += 1
-    tally["graphs that end well"] += expected.clean
+    tally["of these ended well"] += expected.clean
+    return tally
 
 
-def check_race(case: Case, seed: int, *, most: int = 150) -> None:
+def check_race(case: Case, seed: int, *, most: int = 150) -> Counter[str]:
     """With races: no deadlock, and after each event the state is what the plain interpreter has, late results or not.
 
     Args:
         case: The graph.
         seed: Of the orders.
         most: A run that a race has let grow beyond this is left out.
+
+    Returns:
+        What was checked, for a summary.
     """
+    tally: Counter[str] = Counter()
     for number, (name, make) in enumerate(ORDERS.items()):
         watch = Watch(case, naive=True)
         try:
@@ -80,8 +88,8 @@ def check_race(case: Case, seed: int, *, most: int = 150) -> None:
             )
             _like_the_model(trace, watch)
             if number in (3, 4):
-                check_replay(case, trace)
-                check_snapshot(case, trace)
+                tally["replayed prefixes"] += _check_replay(case, trace)
+                tally["snapshots"] += _check_snapshot(case, trace)
         except Endless:
             continue
         except BaseException as error:
@@ -91,6 +99,7 @@ def check_race(case: Case, seed: int, *, most: int = 150) -> None:
         tally["withdrawn activations"] += len(trace.withdrawn)
         tally["runs with losers"] += bool(trace.run.lost)
     tally["graphs with races"] += 1
+    return tally
 
 
 def _never(identity: str, attempt: int) -> bool:
@@ -177,18 +186,18 @@ def _row(event: Event, name: str) -> list[object]:
 # -- again ---------------------------------------------------------------------------------------------
 
 
-def check_replay(case: Case, trace: Trace) -> None:
+def _check_replay(case: Case, trace: Trace) -> int:
     """The events, folded again from nothing, give the live state at every point."""
     run = case.new_run()
     for count, event in enumerate(trace.events, 1):
         evolve(run, event)
         if count in trace.digests:
             assert digest(run) == trace.digests[count], f"another state after event {count}"
-            tally["replayed prefixes"] += 1
     assert digest(run) == digest(trace.run)
+    return len(trace.digests)
 
 
-def check_snapshot(case: Case, trace: Trace) -> None:
+def _check_snapshot(case: Case, trace: Trace) -> int:
     """A run goes on from a snapshot as if it had never been interrupted."""
     for count, wanted in trace.digests.items():
         before = replay(case, trace.events[:count])
@@ -199,8 +208,8 @@ def check_snapshot(case: Case, trace: Trace) -> None:
             evolve(before, event)
         _same_digest(digest(thawed), digest(trace.run))
         _same_digest(digest(before), digest(trace.run))
-        tally["snapshots"] += 1
     _same_digest(digest(_through_a_snapshot(case, trace.run, trace.events)), digest(trace.run))
+    return len(trace.digests)
 
 
 def _through_a_snapshot(case: Case, run: RunState, events: Sequence[Event]) -> RunState:

@@ -317,7 +317,7 @@ def random_case(seed: int, *, races: bool = False, kind: Kind | None = None) -> 
 
 def _choose_writers(chance: random.Random, draft: Draft) -> None:
     """Let a few nodes write fields without a reducer; a join that always writes one, unread, settles a conflict."""
-    if chance.random() < 0.4 or draft.count < 3:
+    if chance.random() < 0.55 or draft.count < 3:
         return
     names = chance.choice((PLAIN, PLAIN[:1]))
     for vertex in chance.sample(range(1, draft.count), min(chance.choice((1, 1, 2, 3)), draft.count - 1)):

@@ -183,7 +183,11 @@ class Regions:
             behind.append((depth, (), coordinate) if isinstance(coordinate, int) else (depth, *coordinate))
         path = (*discriminator, *behind)
         for area in self.around[target][shared:]:
-            kept.append(0 if self.areas[area].head is not None else (path, item or 0))
+            if self.areas[area].head is not None:
+                kept.append(0)
+            else:
+                kept.append((path, item or 0))
+                path = ()  # it is in the coordinate now
         if self.rule[target].kind == "each_one" and len(self.into[target]) > 1:
             path = (*path, (0, (), self.into[target].index(edge)))
         return tuple(kept), path

@@ -1,8 +1,8 @@
 """Runs a case through `evolve` in some completion order, and says what came of it.
 
-The simulator is a driver without a clock, chance of its own or I/O: it begins what may begin, completes what runs in the
-order that an `Order` chooses, and keeps the events. `Watch` looks at the state after each event and compares it with a
-plain recomputation.
+The simulator is a driver without a clock, chance of its own or I/O: it begins what may begin, completes what runs in
+the order that an `Order` chooses, and keeps the events. `Watch` looks at the state after each event, and compares it
+with a plain recomputation.
 """
 
 from __future__ import annotations

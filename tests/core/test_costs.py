@@ -86,7 +86,7 @@ def _race(play: Play, turn: int) -> None:
 
 def _side_by_side(play: Play, turn: int) -> None:
     play.finish(f"g@{turn}", log=["g"])
-    play.finish(f"w~1:{turn}", log=["w"])
+    play.finish(f"w~{turn}", log=["w"])
 
 
 FORK = ("f a b", "a j", "b c", "c j", "j f END")

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from docs.draw_pictures import FOLDER, pictures
 from docs.pages import ROOT, page
-from docs.pictures import FOLDER, pictures
 from orchestra_graph.render import Picture
 from orchestra_graph.render.svg import svg_of
 
@@ -30,7 +30,7 @@ def _words(svg: str) -> list[str]:
 def test_what_the_pictures_say_is_what_the_library_would_draw_now(drawn: dict[str, Picture]) -> None:
     for name, picture in drawn.items():
         stored = (FOLDER / name).read_text(encoding="utf-8")
-        assert _words(stored) == _words(svg_of(picture).decode()), f"{name} is old:   python -m docs.pictures"
+        assert _words(stored) == _words(svg_of(picture).decode()), f"{name} is old:   make pictures"
 
 
 def test_the_folder_has_these_pictures_and_no_other(drawn: dict[str, Picture]) -> None:

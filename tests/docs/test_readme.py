@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +22,7 @@ def names() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Graph[Any]:
-    monkeypatch.syspath_prepend(ROOT / "examples")
+def example() -> Graph[Any]:
     from support_desk import support
 
     return support
@@ -52,5 +51,19 @@ def test_the_page_comes_after_the_chain_and_the_commands() -> None:
     assert text.index("letter.chain(") < text.index("make demo") < text.index("class Ticket(State)")
 
 
-def test_no_module_is_left_behind(names: dict[str, Any]) -> None:
-    assert names["__name__"] in sys.modules
+@pytest.mark.asyncio
+async def test_monday_and_wednesday_go_as_they_are_written(
+    names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import support_desk
+
+    monkeypatch.chdir(tmp_path)
+    ticket = support_desk.read_tickets(ROOT / "examples" / "data" / "tickets.txt")["ticket-101"]
+    names["support"] = support_desk.support
+    names["Approval"] = support_desk.Approval
+    names["Ticket"] = lambda text: support_desk.Ticket(text=ticket)
+
+    await names["monday"](support_desk.payments)
+    assert capsys.readouterr().out.startswith("approve asks: Refund ")
+    await names["wednesday"](support_desk.payments)
+    assert "We have refunded" in capsys.readouterr().out

@@ -1,7 +1,7 @@
-"""Draws every picture of the pages: `python -m docs.pictures` from the root of the project.
+"""Draws every picture of the pages: `make pictures`.
 
-The graphs are those of the pages themselves and of the examples. A run is really run; its clock counts in tenths of a
-second from a fixed day, so that a picture that is drawn again is the same.
+The graphs are those of the pages themselves and of the examples. A run is really run; its clock goes in coarse steps
+from a fixed day, so that a picture that is drawn again is the same.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ FOLDER = ROOT / "docs" / "pictures"
 CASES = ("unequal", "subset", "aside", "mutual", "hunt", "empty", "sinks", "apart")
 
 
-class Tenths:
-    """A clock that begins on a fixed day and counts in tenths of a second."""
+class CoarseClock:
+    """A clock that begins on a fixed day.
 
-    def __init__(self) -> None:
+    Args:
+        step: It shows full steps of so many seconds.
+    """
+
+    def __init__(self, step: float):
+        self._step = step
         self._began = time.monotonic()
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return 1_772_442_000.0 + round(time.monotonic() - self._began, 1)
+        return 1_772_442_000.0 + self._step * round((time.monotonic() - self._began) / self._step)
 
 
 def pictures() -> dict[str, Picture]:
@@ -59,7 +64,7 @@ def _of_semantics() -> dict[str, Picture]:
         found = {f"{case}.svg": _of_graph(names[case]) for case in CASES}
 
         async def hunt() -> Picture:
-            async with Engine(graphs=[names["hunt"]], clock=Tenths()) as engine:
+            async with Engine(graphs=[names["hunt"]], clock=CoarseClock(0.1)) as engine:
                 run = await engine.start(names["hunt"], names["Hunt"](), key="a-hunt")
                 await run.result()
                 return await _of_run(names["hunt"], run)
@@ -72,7 +77,7 @@ def _of_readme() -> dict[str, Picture]:
     tickets = desk.read_tickets(ROOT / "examples" / "data" / "tickets.txt")
 
     async def ticket() -> Picture:
-        async with Engine(graphs=[desk.support], resources=desk.resources, clock=Tenths()) as engine:
+        async with Engine(graphs=[desk.support], resources=desk.resources, clock=CoarseClock(1)) as engine:
             run = await engine.start(desk.support, desk.Ticket(text=tickets["ticket-101"]), key="ticket-101")
             await run.wait()
             return await _of_run(desk.support, run)
@@ -82,6 +87,9 @@ def _of_readme() -> dict[str, Picture]:
 
 def _of_first_hour(folder: Path) -> dict[str, Picture]:
     write_files("docs/first-hour.md", folder)
+    (folder / "texts").mkdir()
+    for day in ("mon", "tue", "wed", "thu", "fri", "sat"):
+        (folder / "texts" / f"{day}.txt").write_text(f"All about {day}, and what came of it\n", encoding="utf-8")
     sys.path.insert(0, str(folder))
     try:
         page = _module(folder / "bulletin.py")
@@ -89,7 +97,7 @@ def _of_first_hour(folder: Path) -> dict[str, Picture]:
         sys.path.remove(str(folder))
 
     async def bulletin() -> Picture:
-        async with Engine(graphs=[page.bulletin], clock=Tenths()) as engine:
+        async with Engine(graphs=[page.bulletin], clock=CoarseClock(1)) as engine:
             run = await engine.start(page.bulletin, page.Bulletin(folder=folder / "texts"), key="friday")
             await run.wait()
             await run.answer("review@0", page.Verdict(good=False, note="Say which is the longest."))

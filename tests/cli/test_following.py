@@ -1,0 +1,103 @@
+"""Progress: shown on a terminal, and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+
+from orchestra_graph.cli.following import lines_of
+from orchestra_graph.core import events as ev
+from tests.cli.conftest import Shell
+
+
+def finished(identity: str, took: float = 0.5, attempt: int = 1) -> ev.NodeFinished:
+    return ev.NodeFinished(at=1.0, id=identity, writes={}, taken=(), items={}, attempt=attempt, took=took)
+
+
+def failed(identity: str, retry_at: float | None) -> ev.NodeFailed:
+    error = ev.ErrorInfo("ConnectionError", "down")
+    return ev.NodeFailed(at=10.0, id=identity, error=error, attempt=1, retry_at=retry_at, took=0.1)
+
+
+def test_what_happens_is_a_line_each() -> None:
+    events: list[ev.Event] = [
+        ev.RunResumed(at=1.0, engine=""),
+        finished("sort"),
+        finished("find", attempt=3),
+        failed("pay", retry_at=12.0),
+        failed("pay", retry_at=None),
+        ev.QuestionAsked(at=1.0, id="ok@2", question="ok@2", to="anna", expires_at=None, doubt=False),
+        ev.LimitPassed(at=1.0, limit="steps", allowed=3),
+    ]
+    assert list(lines_of(events)) == [
+        "✓ sort  (500 ms)",
+        "✓ find  (500 ms, 3 attempts)",
+        "↻ pay  ConnectionError: down (attempt 1; again in 2.0 s)",
+        "✗ pay  ConnectionError: down",
+        "? ok@2  asks anna",
+        "■ limit reached: steps (allowed: 3)",
+    ]
+
+
+def test_many_of_one_node_are_one_line() -> None:
+    events = [finished(f"work@1#{i}", took=i / 1000) for i in range(1, 2001)]
+    assert list(lines_of(events)) == ["✓ work \u00d72,000  (up to 2.0 s)"]
+    assert len(list(lines_of(events[:3]))) == 3
+
+
+def on_a_terminal(shell: Shell, *words: str) -> tuple[int, str, str]:
+    """Run with a terminal as the standard error output.
+
+    Gives the exit code, the standard output, and what the terminal got.
+    """
+    ours, theirs = pty.openpty()
+    process = shell.process(*words, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # how a terminal ends when nobody holds its other side
+        while more := os.read(ours, 4096):
+            seen += more
+    os.close(ours)
+    stdout, _ = process.communicate()
+    return process.returncode, stdout, seen.decode()
+
+
+def test_on_a_terminal_nodes_are_shown_as_they_finish(shell: Shell) -> None:
+    code, stdout, seen = on_a_terminal(shell, "run", "desk.py", "--input", "text=a", "--key", "r1")
+    assert code == 3
+    assert "r1 is waiting for approve" in stdout
+    lines = [line.strip() for line in seen.splitlines()]
+    assert re.fullmatch(r"✓ look_up  \(.+\)", lines[0])
+    assert lines[1:] == ["? approve  asks anna"]
+    code, stdout, seen = on_a_terminal(shell, "answer", "r1", '{"granted": true}', "--target", "desk.py")
+    assert code == 0
+    assert "look_up" not in seen  # that was before
+    assert re.search(r"✓ draft", seen)
+
+
+def test_in_a_pipe_and_beside_a_document_nothing_is_shown(shell: Shell) -> None:
+    process = shell.process("run", "endings.py:done", "--key", "r1")
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stderr) == (0, "")
+    assert stdout.startswith("r1 is done")
+    code, _, seen = on_a_terminal(shell, "run", "endings.py:done", "--key", "r2", "--json")
+    assert (code, seen) == (0, "")
+
+
+def test_a_terminal_gets_colours_unless_its_user_wants_none(shell: Shell) -> None:
+    shell("run", "desk.py", "--input", "text=a", "--key", "r1")
+    assert "\x1b[" not in shell("show", "r1").stdout
+    ours, theirs = pty.openpty()
+    shell.process("show", "r1", stdout=theirs).communicate()
+    shell.process("show", "r1", stdout=theirs, env={**os.environ, "NO_COLOR": "1"}).communicate()
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while more := os.read(ours, 4096):
+            seen += more
+    os.close(ours)
+    first, second = seen.decode().split("desk 1 · r1")[1:]
+    assert "\x1b[" in first
+    assert "\x1b[" not in second
