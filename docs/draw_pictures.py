@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib
 import io
 import os
 import sys
@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from docs.pages import ROOT, blocks, names_of, run_python, write_files
@@ -73,16 +72,16 @@ def _of_semantics() -> dict[str, Picture]:
 
 
 def _of_readme() -> dict[str, Picture]:
-    desk = _module(ROOT / "examples" / "support_desk.py")
-    tickets = desk.read_tickets(ROOT / "examples" / "data" / "tickets.txt")
+    with _module(ROOT / "examples" / "support_desk.py") as desk:
+        tickets = desk.read_tickets(ROOT / "examples" / "data" / "tickets.txt")
 
-    async def ticket() -> Picture:
-        async with Engine(graphs=[desk.support], resources=desk.resources, clock=CoarseClock(1)) as engine:
-            run = await engine.start(desk.support, desk.Ticket(text=tickets["ticket-101"]), key="ticket-101")
-            await run.wait()
-            return await _of_run(desk.support, run)
+        async def ticket() -> Picture:
+            async with Engine(graphs=[desk.support], resources=desk.resources, clock=CoarseClock(1)) as engine:
+                run = await engine.start(desk.support, desk.Ticket(text=tickets["ticket-101"]), key="ticket-101")
+                await run.wait()
+                return await _of_run(desk.support, run)
 
-    return {"support.svg": _of_graph(desk.support), "support-run.svg": asyncio.run(ticket())}
+        return {"support.svg": _of_graph(desk.support), "support-run.svg": asyncio.run(ticket())}
 
 
 def _of_first_hour(folder: Path) -> dict[str, Picture]:
@@ -90,21 +89,17 @@ def _of_first_hour(folder: Path) -> dict[str, Picture]:
     (folder / "texts").mkdir()
     for day in ("mon", "tue", "wed", "thu", "fri", "sat"):
         (folder / "texts" / f"{day}.txt").write_text(f"All about {day}, and what came of it\n", encoding="utf-8")
-    sys.path.insert(0, str(folder))
-    try:
-        page = _module(folder / "bulletin.py")
-    finally:
-        sys.path.remove(str(folder))
+    with _module(folder / "bulletin.py") as page:
 
-    async def bulletin() -> Picture:
-        async with Engine(graphs=[page.bulletin], clock=CoarseClock(1)) as engine:
-            run = await engine.start(page.bulletin, page.Bulletin(folder=folder / "texts"), key="friday")
-            await run.wait()
-            await run.answer("review@0", page.Verdict(good=False, note="Say which is the longest."))
-            await run.wait()
-            return await _of_run(page.bulletin, run)
+        async def bulletin() -> Picture:
+            async with Engine(graphs=[page.bulletin], clock=CoarseClock(1)) as engine:
+                run = await engine.start(page.bulletin, page.Bulletin(folder=folder / "texts"), key="friday")
+                await run.wait()
+                await run.answer("review@0", page.Verdict(good=False, note="Say which is the longest."))
+                await run.wait()
+                return await _of_run(page.bulletin, run)
 
-    return {"bulletin.svg": _of_graph(page.bulletin), "bulletin-run.svg": asyncio.run(bulletin())}
+        return {"bulletin.svg": _of_graph(page.bulletin), "bulletin-run.svg": asyncio.run(bulletin())}
 
 
 @contextlib.contextmanager
@@ -117,14 +112,20 @@ def _names_after(name: str) -> Iterator[dict[str, Any]]:
         yield names
 
 
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+@contextlib.contextmanager
+def _module(path: Path) -> Iterator[Any]:
+    """Import a file with its neighbours; afterwards nobody can tell."""
+    before, search = sys.modules.copy(), sys.path.copy()
+    sys.path.insert(0, str(path.parent))
+    sys.modules.pop(path.stem, None)
+    try:
+        yield importlib.import_module(path.stem)
+    finally:
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(str(path.parent)):
+                del sys.modules[name]
+        sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})
+        sys.path[:] = search
 
 
 def main() -> None:

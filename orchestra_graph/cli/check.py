@@ -36,6 +36,8 @@ def check(settings: Settings, targets: tuple[str, ...]) -> Report:
     for named in places:
         try:
             checked += [_checked(named.text, loaded) for loaded in every_graph(named)]
+        except GraphError as error:
+            checked.append(_facts(named.text, None, None, error.problems))
         except BadTarget as error:
             problem = Problem(code="target", what=error.what, where=error.where)
             checked.append(_facts(named.text, None, None, [problem]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import groupby
@@ -27,6 +28,7 @@ __all__ = ["follow", "lines_of"]
 
 _PAUSE = 0.1  # between two looks: what finishes meanwhile is counted together
 _FEW = 3
+_MARKS = re.compile("[@#~!]")  # what follows the node's name in an id: turn, instance ...
 _TIMES = "\u00d7"
 
 
@@ -90,7 +92,7 @@ def lines_of(events: Iterable[ev.Event]) -> Iterator[str]:
 
 
 def _same(event: ev.Event) -> tuple[type[ev.Event], str]:
-    return type(event), getattr(event, "id", "").partition("@")[0]
+    return type(event), _MARKS.split(getattr(event, "id", ""), maxsplit=1)[0]
 
 
 def _finished(event: ev.NodeFinished) -> str:

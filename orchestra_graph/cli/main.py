@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,8 +25,7 @@ from orchestra_graph.errors import OrchestraError, RunKeyTaken, UnknownRun
 
 __all__ = ["cli", "main"]
 
-_DEMO = "orchestra_graph.cli.demo"
-_DEMO_HELP = "See a run survive kill -9, on real input."
+_DEMO_HELP = "See a run survive kill -9."
 
 
 class Orchestra(click.Group):
@@ -35,19 +33,20 @@ class Orchestra(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order in which one meets them."""
-        return [*self.commands, *(["demo"] if importlib.util.find_spec(_DEMO) else [])]
+        return [*self.commands, "demo"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command; the demonstration is imported only when somebody asks for it."""
-        if cmd_name == "demo" and importlib.util.find_spec(_DEMO):
-            found: click.Command = importlib.import_module(_DEMO).demo
-            return found
+        if cmd_name == "demo":
+            from orchestra_graph.cli.demo import demo
+
+            return demo
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, without importing the demonstration."""
         rows = [(name, command.get_short_help_str(70)) for name, command in self.commands.items()]
-        rows += [(name, _DEMO_HELP) for name in self.list_commands(ctx) if name not in self.commands]
+        rows.append(("demo", _DEMO_HELP))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

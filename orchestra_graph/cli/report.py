@@ -63,7 +63,13 @@ def print_error(kind: str, message: str, facts: Mapping[str, Any], *, as_json: b
         _survive_narrow_encodings("backslashreplace")
         click.echo(render_json({"error": {"type": kind, "message": message, **facts}}))
     else:
-        click.echo(message if kind == "Interrupted" else f"Error: {message}", err=True)
+        click.echo(f"{_start(kind)}{message}", err=True)
+
+
+def _start(kind: str) -> str:
+    if kind != "Interrupted":
+        return "Error: "
+    return "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C, and stays on that line
 
 
 def has_colours() -> bool:

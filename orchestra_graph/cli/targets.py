@@ -24,7 +24,7 @@ import click
 from orchestra_graph.cli.config import Named
 from orchestra_graph.cli.errors import BadTarget
 from orchestra_graph.cli.settings import Settings
-from orchestra_graph.errors import nearest
+from orchestra_graph.errors import GraphError, OrchestraError, nearest
 from orchestra_graph.graph.builder import Graph
 
 __all__ = ["Loaded", "chosen", "every_graph", "here", "one_graph", "resources_of", "typed_target"]
@@ -204,7 +204,7 @@ def _execute(path: Path, name: str, said: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise _not_importable(said, error) from error
+        raise _as_ours(said, error) from error
     return module
 
 
@@ -212,7 +212,7 @@ def _import(name: str, said: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise _not_importable(said, error) from error
+        raise _as_ours(said, error) from error
 
 
 def _search_in(folder: Path) -> None:
@@ -223,7 +223,9 @@ def _search_in(folder: Path) -> None:
 # -- what went wrong ---------------------------------------------------------------------------------
 
 
-def _not_importable(said: str, error: BaseException) -> BadTarget:
+def _as_ours(said: str, error: BaseException) -> OrchestraError:
+    if isinstance(error, GraphError):  # a module may compile its graphs by itself
+        return GraphError(error.problems)
     if isinstance(error, SyntaxError):
         what, where = f"{type(error).__name__}: {error.msg}", f"{here(error.filename or said)}:{error.lineno}"
     else:

@@ -129,7 +129,7 @@ def _fits_part(given: Any, wanted: Any) -> bool | None:
     if get_origin(wanted) is Literal:
         return False
     if get_origin(given) is Literal:
-        return fits(type(get_args(given)[0]), wanted)
+        return _fits_part(type(get_args(given)[0]), wanted)
     return _fits_class(given, wanted)
 
 

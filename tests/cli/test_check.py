@@ -70,6 +70,14 @@ def test_a_target_that_cannot_be_imported_is_a_problem_among_others(shell: Shell
     assert (verdict, other) == ("broken.py: 1 error", "desk: 3 nodes, no problems")
 
 
+def test_a_module_that_compiles_its_graphs_by_itself_is_checked_all_the_same(shell: Shell) -> None:
+    shell.write("wrong.py", WRONG + "\nwrong.compile()\n")
+    result = shell("check", "wrong.py")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("wrong.py:9: error[unknown-parameter]")
+    assert "2 problems:" in shell("run", "wrong.py", "--input", "text=a").stderr
+
+
 def test_the_document_has_every_problem(shell: Shell) -> None:
     shell.write("wrong.py", WRONG)
     document = shell.document("check", "wrong.py", "desk.py", code=1)

@@ -7,6 +7,8 @@ import os
 import pty
 import re
 
+import pytest
+
 from orchestra_graph.cli.following import lines_of
 from orchestra_graph.core import events as ev
 from tests.cli.conftest import Shell
@@ -41,8 +43,9 @@ def test_what_happens_is_a_line_each() -> None:
     ]
 
 
-def test_many_of_one_node_are_one_line() -> None:
-    events = [finished(f"work@1#{i}", took=i / 1000) for i in range(1, 2001)]
+@pytest.mark.parametrize("identity", ["work@1#{}", "work#{}", "work@{}"])
+def test_many_of_one_node_are_one_line(identity: str) -> None:
+    events = [finished(identity.format(i), took=i / 1000) for i in range(1, 2001)]
     assert list(lines_of(events)) == ["✓ work \u00d72,000  (up to 2.0 s)"]
     assert len(list(lines_of(events[:3]))) == 3
 

@@ -8,6 +8,7 @@ import pytest
 
 from orchestra_graph import __version__
 from orchestra_graph.cli.main import cli
+from orchestra_graph.store.base import Fenced
 from tests.cli.conftest import Shell
 
 READERS = [
@@ -114,6 +115,17 @@ def test_a_bug_is_one_line_and_with_traceback_more(shell: Shell, monkeypatch: py
         "    To see where, run with --traceback:   orchestra --traceback ...",
     ]
     assert "Traceback (most recent call last)" in shell("--traceback", "questions", "r1").stderr
+
+
+def test_a_run_that_was_taken_over_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fenced(*_: object) -> None:
+        raise Fenced("run 1 is in epoch 3")
+
+    shell("run", "endings.py:done", "--key", "r1")
+    monkeypatch.setattr("orchestra_graph.cli.database.find_run", fenced)
+    result = shell("questions", "r1")
+    assert result.exit_code == 1
+    assert "another process has taken the run over: run 1 is in epoch 3. Nothing was lost" in result.stderr
 
 
 def test_traceback_shows_where_an_error_of_ours_comes_from_as_well(shell: Shell) -> None:

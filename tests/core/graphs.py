@@ -94,6 +94,7 @@ class Draft:
     writers: dict[int, WriteSpec] = field(default_factory=dict)
     readers: dict[int, tuple[str, ...]] = field(default_factory=dict)
     turns: dict[int, int] = field(default_factory=dict)
+    unlimited_heads: set[int] = field(default_factory=set)
     names: dict[int, str] = field(default_factory=dict)
 
     def vertex(self, split: Split = "and") -> int:
@@ -178,6 +179,7 @@ class Draft:
             writes=self.writers.get(vertex, WriteSpec(fields={}, sure=True, single=False)),
             reads=self.readers.get(vertex, ()),
             turns=self.turns.get(vertex),
+            counts_turns=vertex in self.unlimited_heads,
         )
 
 

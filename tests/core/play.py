@@ -35,6 +35,7 @@ def plan_of(
     joins: Mapping[str, JoinRule] | None = None,
     eaches: Sequence[Each] = (),
     turns: Mapping[str, int] | None = None,
+    heads: str = "",
     writes: Mapping[str, str] | None = None,
 ) -> Plan:
     """A plan from lines such as ``"START a"`` and ``"a b c"``: edges from the first name to each of the others.
@@ -44,6 +45,7 @@ def plan_of(
         joins: Join rules by name.
         eaches: The bodies; their edges come after all others.
         turns: Limits on turns, by name.
+        heads: Heads of loops about which nothing was said: there the run's own limit on turns counts.
         writes: A field that a node always writes and never reads, by name.
     """
     draft = Draft()
@@ -62,6 +64,7 @@ def plan_of(
         draft.each(at[each.source], body, at[each.collect], empty=empty, limit=each.limit)
     draft.rules.update({at[name]: rule for name, rule in (joins or {}).items()})
     draft.turns.update({at[name]: count for name, count in (turns or {}).items()})
+    draft.unlimited_heads.update(at[name] for name in heads.split())
     for name, field in (writes or {}).items():
         draft.writers[at[name]] = WriteSpec(fields={field: str}, sure=True, single=False)
     draft.close()

@@ -15,12 +15,14 @@ from orchestra_graph.core.events import (
     Event,
     LateResult,
     LimitPassed,
+    NodeFinished,
     NodeStarted,
     QuestionAsked,
     RunCancelled,
     RunEnded,
     RunResumed,
     RunRetried,
+    Taken,
 )
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import Activation, RunState
@@ -162,6 +164,24 @@ def test_three_turns_are_three_turns() -> None:
     assert (play.run.halt.limit, play.run.halt.allowed) == ("turns of 'a'", 3)
     play.do(RunRetried(at=play.now))
     assert play.begin() == ["a@3"]
+
+
+def test_the_runs_own_limit_on_turns_counts_where_nothing_was_said_of_a_loop() -> None:
+    play = Play(plan_of("START a", "a a b", "b b END", turns={"b": 5}, heads="a"), turns=2)
+    play.finish("a@0", "a")
+    play.finish("a@1", "b")
+    for turn in range(3):
+        play.finish(f"b@{turn}", "b")
+    assert play.run.halt is None
+    again = Play(plan_of("START a", "a a END", heads="a"), turns=2)
+    again.finish("a@0", "a")
+    again.finish("a@1", "a")
+    assert again.status == "stopped"
+    again.do(RunRetried(at=again.now, turns=1))
+    assert again.begin() == ["a@2"]
+    again.finish("a@2", "a")
+    again.finish("a@3", "a")
+    assert again.status == "stopped"
 
 
 def test_turns_are_counted_for_each_instance_by_itself_and_over_all_loops_in_it() -> None:
@@ -365,6 +385,19 @@ def test_a_limit_is_one_for_each_pass_over_the_items() -> None:
     play.finish("t#0", ("u", 2))
     play.finish("t#1", ("u", 2))
     assert play.begin() == ["u#0#0", "u#1#0"]
+
+
+def test_the_items_are_those_of_the_event_or_are_read_from_what_its_writer_left() -> None:
+    plan = plan_of("START m", "t j", "j END", eaches=[Each("m", "t", "j", empty="j")])
+    play = Play(plan)
+    edge = next(i for i, e in enumerate(plan.edges) if e.kind == "each")
+    play.do(NodeFinished(at=1, id="m", taken=[Taken(edge, 2)], items={edge: ["x", "y"]}))
+    ((fan, index),) = play.run.live["t#1"].fans
+    assert (fan.items, fan.made, index) == (["x", "y"], True, 1)
+    other = Play(plan)
+    other.finish("m", ("t", 2))
+    ((fan, index),) = other.run.live["t#1"].fans
+    assert (fan.items, fan.made, fan.seq) == (None, False, 1)
 
 
 def test_a_withdrawn_item_that_was_queued_takes_no_place() -> None:

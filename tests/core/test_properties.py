@@ -12,7 +12,7 @@ from tests.core.oracle import TooLong, regions_of, sequential
 
 pytestmark = pytest.mark.properties
 
-GRAPHS, RACES, CHUNK = 3_525, 375, 75
+GRAPHS, RACES, CHUNK = 3_600, 375, 75
 
 tally: Counter[str] = Counter()
 """What was checked, for the summary at the end."""

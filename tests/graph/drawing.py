@@ -21,9 +21,7 @@ RULES = (
 FORKS: tuple[Split, ...] = ("and", "xor", "or")
 
 
-def draw(
-    rng: Random, *, size: int = 14, more: int = 0, forks: Sequence[Split] = FORKS, rules: float = 0
-) -> Model:
+def draw(rng: Random, *, size: int = 14, more: int = 0, forks: Sequence[Split] = FORKS, rules: float = 0) -> Model:
     """A random graph.
 
     Args:

@@ -1,12 +1,13 @@
 """A small interpreter of the token semantics: what the checks over all runs are compared with.
 
-It keeps to the rules of `docs/semantics.md` and to nothing else: it recomputes where the engine is incremental, it runs no
-nodes, and it keeps for every activation the set of activations in its causal past, as a bitset.
+It keeps to the rules of `docs/semantics.md` and to nothing else: it recomputes where the engine is incremental, it runs
+no nodes, and it keeps for every activation the set of activations in its causal past, as a bitset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -16,15 +17,11 @@ from orchestra_graph.graph.ways import Choices
 from tests.graph.shapes import Model
 
 Newest = Mapping[int, int]
-"""For every field the newest writes, as a bitset of the numbers of activations: none of them is in the past of another."""
+"""For every field the newest writes, as a bitset of activations: none of them is in the past of another."""
 _Wave = tuple[int, Stamp]
 
 
-class TooLong(Exception):
-    """The run did not end in time."""
-
-
-class Starved(Exception):
+class _Starved(Exception):
     """A join did not get what it asks for."""
 
 
@@ -89,22 +86,24 @@ class Player:
         """The joins, and the fields of which they got several newest writes and which they do not overwrite."""
 
     def play(self) -> list[Ran]:
-        """Run to the end.
-
-        Raises:
-            TooLong: More steps than allowed.
-            Starved: A join did not get what it asks for.
-        """
-        while not self.ran or self.ran[-1].vertex != self.topology.end:
-            if len(self.ran) > self.steps:
-                raise TooLong
-            ready = [wave for wave in self.waves if not self._blocked(wave)]
-            choice = self.rng.randrange(len(self.live) + len(ready))  # with neither there would be a deadlock
-            if choice < len(self.live):
-                self._complete(self.live.pop(choice))
-            else:
-                self._fire(ready[choice - len(self.live)])
+        """Run to the end, or until a join starves or the run is too long, and give what ran."""
+        with contextlib.suppress(_Starved):
+            while not self.ended and len(self.ran) < self.steps and len(self.live) < self.steps // 2:
+                self._step()
         return self.ran
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end."""
+        return bool(self.ran) and self.ran[-1].vertex == self.topology.end
+
+    def _step(self) -> None:
+        ready = [wave for wave in self.waves if not self._blocked(wave)]
+        choice = self.rng.randrange(len(self.live) + len(ready))  # with neither there would be a deadlock
+        if choice < len(self.live):
+            self._complete(self.live.pop(choice))
+        else:
+            self._fire(ready[choice - len(self.live)])
 
     # -- one activation -----------------------------------------------------------------------------
 
@@ -170,7 +169,7 @@ class Player:
         if rule.races:
             self.fired.add(wave)
             if not enough and rule.short == "error":
-                raise Starved
+                raise _Starved
             if enough and rule.cancel_rest:
                 self._withdraw(wave)
         apart = rule.kind in ("zipped", "batches")
@@ -191,11 +190,11 @@ class Player:
             every = [t for some in by_edge.values() for t in some]
             return [every[i : i + rule.count] for i in range(0, len(every), rule.count)]
         if rule.kind == "all_of" and len(by_edge) < self._expected(wave):
-            raise Starved
+            raise _Starved
         return [tokens]
 
     def _expected(self, wave: _Wave) -> int:
-        """How many in-edges an `all_of` waits for: at the head of a loop first the entries, then the edges from inside."""
+        """How many in-edges an `all_of` waits for: at the head of a loop the entries, then the edges from inside."""
         join, stamp = wave
         chain, into = self.topology.chain[join], self.topology.into[join]
         if not chain or self.topology.regions[chain[-1]].head != join:
@@ -227,12 +226,3 @@ class Player:
 def bits(number: int) -> list[int]:
     """The numbers of the bits that are set."""
     return [i for i in range(number.bit_length()) if number >> i & 1]
-
-
-def play_to_the_end(player: Player) -> Iterable[Ran]:
-    """What ran, even if the run did not end."""
-    try:
-        player.play()
-    except (TooLong, Starved):
-        pass
-    return player.ran

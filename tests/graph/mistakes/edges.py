@@ -46,9 +46,10 @@ def misspelled_case() -> Graph[Any]:
 
 @mistake("no-node", "second is no node: @node must be its outermost decorator", "")
 def plain_function_in_an_edge() -> Graph[Any]:
-    graph: Any = Graph(Job, name="job")
+    function: Any = second.fn
+    graph = Graph(Job, name="job")
     graph.start(first)
-    graph.edge(first, second.fn)  # here
+    graph.edge(first, function)  # here
     return graph
 
 
