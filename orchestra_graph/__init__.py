@@ -30,30 +30,23 @@ from orchestra_graph.errors import StaleAnswer as StaleAnswer
 from orchestra_graph.errors import StoreError as StoreError
 from orchestra_graph.errors import UnknownRun as UnknownRun
 from orchestra_graph.errors import WrongAnswer as WrongAnswer
-from orchestra_graph.graph.builder import Graph as Graph
-from orchestra_graph.graph.node import END as END
-from orchestra_graph.graph.node import Item as Item
-from orchestra_graph.graph.node import Node as Node
-from orchestra_graph.graph.node import Resource as Resource
-from orchestra_graph.graph.node import Step as Step
-from orchestra_graph.graph.node import Target as Target
-from orchestra_graph.graph.node import ask as ask
-from orchestra_graph.graph.node import node as node
-from orchestra_graph.graph.policies import Limits as Limits
-from orchestra_graph.graph.policies import Retry as Retry
-from orchestra_graph.graph.question import Question as Question
-from orchestra_graph.runtime.context import Context as Context
-from orchestra_graph.state.patch import Patch as Patch
-from orchestra_graph.state.reducers import add as add
-from orchestra_graph.state.reducers import append as append
-from orchestra_graph.state.reducers import extend as extend
-from orchestra_graph.state.reducers import last as last
-from orchestra_graph.state.reducers import reducer as reducer
-from orchestra_graph.state.schema import State as State
-from orchestra_graph.state.schema import later as later
 
-# What runs it. It is imported when it is first named: a module that only declares graphs stays quick to import.
+# Everything else is imported when it is first named: `orchestra --help` needs no pydantic, a module that only declares
+# graphs needs no engine.
 if TYPE_CHECKING:
+    from orchestra_graph.graph.builder import Graph as Graph
+    from orchestra_graph.graph.node import END as END
+    from orchestra_graph.graph.node import Item as Item
+    from orchestra_graph.graph.node import Node as Node
+    from orchestra_graph.graph.node import Resource as Resource
+    from orchestra_graph.graph.node import Step as Step
+    from orchestra_graph.graph.node import Target as Target
+    from orchestra_graph.graph.node import ask as ask
+    from orchestra_graph.graph.node import node as node
+    from orchestra_graph.graph.policies import Limits as Limits
+    from orchestra_graph.graph.policies import Retry as Retry
+    from orchestra_graph.graph.question import Question as Question
+    from orchestra_graph.runtime.context import Context as Context
     from orchestra_graph.runtime.engine import Engine as Engine
     from orchestra_graph.runtime.engine import Run as Run
     from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
@@ -63,8 +56,91 @@ if TYPE_CHECKING:
     from orchestra_graph.runtime.outcomes import Outcome as Outcome
     from orchestra_graph.runtime.outcomes import Stopped as Stopped
     from orchestra_graph.runtime.outcomes import Waiting as Waiting
+    from orchestra_graph.state.patch import Patch as Patch
+    from orchestra_graph.state.reducers import add as add
+    from orchestra_graph.state.reducers import append as append
+    from orchestra_graph.state.reducers import extend as extend
+    from orchestra_graph.state.reducers import last as last
+    from orchestra_graph.state.reducers import reducer as reducer
+    from orchestra_graph.state.schema import State as State
+    from orchestra_graph.state.schema import later as later
+
+__all__ = [  # for `import *`, which does not ask for lazy names by itself
+    "END",
+    "AlreadyAnswered",
+    "BadInput",
+    "Cancelled",
+    "Context",
+    "Done",
+    "Engine",
+    "Failed",
+    "Graph",
+    "GraphChanged",
+    "GraphError",
+    "Item",
+    "LimitReached",
+    "Limits",
+    "Node",
+    "NodeFailed",
+    "NotWritten",
+    "OpenQuestion",
+    "OrchestraError",
+    "Outcome",
+    "Patch",
+    "Problem",
+    "Question",
+    "QuestionExpired",
+    "Resource",
+    "Retry",
+    "Run",
+    "RunCancelled",
+    "RunEnded",
+    "RunFailed",
+    "RunKeyTaken",
+    "RunOwned",
+    "RunStopped",
+    "RunWaiting",
+    "StaleAnswer",
+    "State",
+    "Step",
+    "Stopped",
+    "StoreError",
+    "Target",
+    "UnknownRun",
+    "Waiting",
+    "WrongAnswer",
+    "add",
+    "append",
+    "ask",
+    "extend",
+    "last",
+    "later",
+    "node",
+    "reducer",
+]
 
 _LAZY = {
+    "Graph": "graph.builder",
+    "END": "graph.node",
+    "Item": "graph.node",
+    "Node": "graph.node",
+    "Resource": "graph.node",
+    "Step": "graph.node",
+    "Target": "graph.node",
+    "ask": "graph.node",
+    "node": "graph.node",
+    "Limits": "graph.policies",
+    "Retry": "graph.policies",
+    "Question": "graph.question",
+    "Context": "runtime.context",
+    "Patch": "state.patch",
+    "add": "state.reducers",
+    "append": "state.reducers",
+    "extend": "state.reducers",
+    "last": "state.reducers",
+    "reducer": "state.reducers",
+    "State": "state.schema",
+    "later": "state.schema",
     "Engine": "runtime.engine",
     "Run": "runtime.engine",
     "Cancelled": "runtime.outcomes",

@@ -14,7 +14,17 @@ import typing
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-__all__ = ["element_of", "fits", "is_collection", "is_typed_dict", "iterated", "literal", "members", "same_value", "value_of"]
+__all__ = [
+    "element_of",
+    "fits",
+    "is_collection",
+    "is_typed_dict",
+    "iterated",
+    "literal",
+    "members",
+    "same_value",
+    "value_of",
+]
 
 _NUMBERS: dict[object, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 """What stands for a wider number without being a subclass, as type checkers have it."""

@@ -154,6 +154,8 @@ def choice_type(schema: Schema, choice: Choice) -> Any:
     if not isinstance(choice, str):
         return choice_hints(choice).get("return", Any)
     root, *steps = path_of(choice)
+    if root not in schema.fields:
+        return Any  # said where the fields of choices are checked
     try:
         return type_at(schema.fields[root].annotation, steps)
     except NoStep:

@@ -59,7 +59,7 @@ def answer_codec(node: PlanNode) -> JsonCodec:
 class _Outcome(BaseModel):
     """The answer to "did this irreversible node happen?": yes or no, and with a yes what it would have returned."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"happened": False}]})
     happened: bool
 
     @model_serializer(mode="wrap")

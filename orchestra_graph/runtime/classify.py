@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.errors import NodeFailed, NodeTimeout, OrchestraError
 from orchestra_graph.graph.policies import Retry
+from orchestra_graph.state.codec import first_line
 
 __all__ = ["described", "next_attempt", "retry_after", "worth_retrying"]
 
@@ -23,10 +26,16 @@ _TRANSIENT_NAMES = ("Timeout", "ConnectError", "ConnectionError", "NetworkError"
 def described(error: BaseException) -> ErrorInfo:
     """An error as data. Never raises, whatever the error's own text does."""
     try:
-        message = error.message if isinstance(error, NodeFailed) else str(error)
+        message = _text(error)
     except Exception as worse:
         message = f"(its text cannot be made: {type(worse).__name__})"
     return ErrorInfo(type(error).__name__, message)
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        return first_line(error)
+    return error.message if isinstance(error, NodeFailed) else str(error)
 
 
 def worth_retrying(error: BaseException) -> bool:

@@ -10,6 +10,9 @@ from orchestra_graph.core.events import ErrorInfo
 
 __all__ = ["Context"]
 
+# Without a handler of the user's, nothing is printed: a failure is in the outcome, and its traceback in `__cause__`.
+logging.getLogger("orchestra_graph").addHandler(logging.NullHandler())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:

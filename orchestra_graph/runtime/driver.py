@@ -13,6 +13,7 @@ Rule 3. A resting run holds nothing: no task, no thread, no ownership.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, Ques
 
 __all__ = ["Drive"]
 
+_LOG = logging.getLogger("orchestra_graph.run")
 _SNAPSHOT_ROWS = 500
 _SNAPSHOT_GROWTH = 2  # a snapshot is worth writing when the log since the last one is this many times as large
 
@@ -66,6 +68,7 @@ class Drive:
 
     Attributes:
         over: It takes nothing any more: it has come to rest, or is just about to.
+        cause: What was raised first of all that made a node fail for good.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Drive:
         self.store, self.row, self.epoch, self.run = store, row, epoch, loaded.run
         self.invoker, self.clock, self.most = invoker, clock, most
         self.over = False
+        self.cause: BaseException | None = None
         self._status = status
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
@@ -338,6 +342,9 @@ class Drive:
             retry_at=retry_at,
             took=0.0 if began is None else now - began,
         )
+        if retry_at is None:
+            self.cause = self.cause or error
+        _LOG.warning("%s of run %s failed: %s", activation.id, self.row.key, found, exc_info=error)
         self._put(Happening(event, closed=closed, sync=activation.started))
 
     def _late(self, activation: Activation, outcome: str) -> None:

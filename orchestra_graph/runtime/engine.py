@@ -397,7 +397,9 @@ class Run(Generic[S]):
         if driven is None:
             row = await self._now()
             if row.status in _ENDED or (row.status == "waiting" and not await self._has_news()):
-                return await self._outcome(await self._load(), row)
+                outcome = await self._outcome(await self._load(), row)
+                # Somebody may have driven it while it was read.
+                return outcome if await self._now() == row else None
             try:
                 driven = await engine._take(row, self._plan())
             except RunOwned:
@@ -407,7 +409,7 @@ class Run(Generic[S]):
                 return None
         await asyncio.shield(driven.task)
         row = await self._now()
-        return None if row.status == "running" else await self._outcome(driven.drive.run, row)
+        return None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.cause)
 
     async def _has_news(self) -> bool:
         """Whether a question that the run waits for was answered, or its time is over."""
@@ -427,7 +429,7 @@ class Run(Generic[S]):
         outcome = await self.wait()
         if isinstance(outcome, Done):
             return outcome.state
-        raise _ERRORS[type(outcome)](outcome)
+        raise _ERRORS[type(outcome)](outcome) from getattr(outcome, "cause", None)
 
     async def resume(self) -> None:
         """Begin to drive the run, from wherever it stands. Does nothing to one that has ended.
@@ -532,21 +534,29 @@ class Run(Generic[S]):
 
     # -- outcomes -----------------------------------------------------------------------------------
 
-    async def _outcome(self, run: RunState, row: RunRow) -> Outcome[S]:
+    async def _outcome(self, run: RunState, row: RunRow, cause: BaseException | None = None) -> Outcome[S]:
         state = cast("S", _state_so_far(run))
-        note = _note(row)
+        note, stored = _note(row), not self._engine.store.url.startswith("memory:")
         match row.status:
             case "done":
                 return Done(run=self.key, state=state)
             case "waiting":
-                return Waiting(run=self.key, state=state, questions=tuple(await self.questions()))
+                return Waiting(run=self.key, state=state, questions=tuple(await self.questions()), stored=stored)
             case "cancelled":
                 return Cancelled(run=self.key, state=state)
             case "stopped":
-                return Stopped(run=self.key, state=state, limit=note["limit"], allowed=note["allowed"])
+                return Stopped(run=self.key, state=state, limit=note["limit"], allowed=note["allowed"], stored=stored)
             case _:
                 errors = tuple((identity, ev.ErrorInfo(kind, what)) for identity, kind, what in note["errors"])
-                return Failed(run=self.key, state=state, reason=note["reason"], errors=errors, final=note["final"])
+                return Failed(
+                    run=self.key,
+                    state=state,
+                    reason=note["reason"],
+                    errors=errors,
+                    final=note["final"],
+                    cause=cause,
+                    stored=stored,
+                )
 
 
 def _note(row: RunRow) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from orchestra_graph.clock import as_text
@@ -72,7 +73,7 @@ class OpenQuestion:
         return _line("answer", self.run, self.id, self.example)
 
     def __str__(self) -> str:
-        asked = f" of {self.to}" if self.to else ""
+        asked = f" {self.to}" if self.to else ""
         until = f" (until {as_text(self.expires_at)})" if self.expires_at is not None else ""
         return f"{self.id} asks{asked}: {self.prompt}{until}"
 
@@ -100,10 +101,13 @@ class Waiting(Generic[S]):
     run: str
     state: S
     questions: tuple[OpenQuestion, ...]
+    stored: bool = field(default=True, repr=False)
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """The lines to type next; they stand in the text, too."""
+        """The lines to type next; they stand in the text, too. None for a run that is in memory only."""
+        if not self.stored:
+            return ()
         if len(self.questions) == 1:
             return (_line("answer", self.run, self.questions[0].example),)
         return tuple(question.command for question in self.questions)
@@ -111,27 +115,40 @@ class Waiting(Generic[S]):
     def __str__(self) -> str:
         if len(self.questions) == 1:
             only = self.questions[0]
-            return f"{self.run} is waiting for {only.id}: {only.prompt}\n    {self.commands[0]}"
+            lines = [f"{self.run} is waiting for {only.id}: {only.prompt}", *(f"    {c}" for c in self.commands)]
+            return "\n".join(lines)
         lines = [f"{self.run} is waiting for {len(self.questions)} answers:"]
-        for question, command in zip(self.questions, self.commands, strict=True):
-            lines += [f"  {question}", f"    {command}"]
+        for question, command in zip_longest(self.questions, self.commands):
+            lines += [f"  {question}"] + ([f"    {command}"] if command else [])
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Generic[S]):
-    """A node failed for good. Everything that was done is kept."""
+    """A node failed for good. Everything that was done is kept.
+
+    Attributes:
+        run: The key of the run.
+        state: What had been written.
+        reason: Which node failed first, and how.
+        errors: Every activation that failed, and how.
+        final: No retry mends it.
+        cause: What was raised, where that was in this process.
+        stored: Whether the run is in a database.
+    """
 
     run: str
     state: S
     reason: str
     errors: tuple[tuple[str, ErrorInfo], ...] = ()
     final: bool = False
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
+    stored: bool = field(default=True, repr=False)
 
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too."""
-        return () if self.final else (_line("resume", self.run, "--retry"),)
+        return () if self.final or not self.stored else (_line("resume", self.run, "--retry"),)
 
     def __str__(self) -> str:
         lines = [f"{self.run} has failed: {self.reason}"]
@@ -164,17 +181,17 @@ class Stopped(Generic[S]):
     state: S
     limit: str
     allowed: float
+    stored: bool = field(default=True, repr=False)
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """The lines to type next; they stand in the text, too."""
-        return (_line("resume", self.run, "--retry"),)
+        """The lines to type next; they stand in the text, too. None for a run that is in memory only."""
+        return (_line("resume", self.run, "--retry"),) if self.stored else ()
 
     def __str__(self) -> str:
-        return (
-            f"{self.run} was stopped by its limit on {self.limit} ({self.allowed:g} allowed)\n"
-            f"    {self.commands[0]}      (goes on, with the same allowance once more)"
-        )
+        lines = [f"{self.run} was stopped by its limit on {self.limit} ({self.allowed:g} allowed)"]
+        lines += [f"    {command}      (goes on, with the same allowance once more)" for command in self.commands]
+        return "\n".join(lines)
 
 
 Outcome: TypeAlias = Done[S] | Waiting[S] | Failed[S] | Cancelled[S] | Stopped[S]
@@ -196,6 +213,8 @@ def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
         return None
     if "$ref" in schema:
         return _example(defs.get(schema["$ref"].rsplit("/", 1)[-1], {}), defs, depth + 1)
+    if schema.get("examples"):
+        return schema["examples"][0]
     for name in ("const", "default"):
         if name in schema and schema[name] is not None:
             return schema[name]

@@ -12,6 +12,14 @@ __all__ = ["run_blocking"]
 T = TypeVar("T")
 
 
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
     """Run async code to its end and return what it returns.
 
@@ -25,9 +33,7 @@ def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         return await make()
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_a_loop():
         return asyncio.run(main())
     results: list[T] = []
     errors: list[BaseException] = []

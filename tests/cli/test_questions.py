@@ -12,7 +12,7 @@ def test_open_questions_are_listed_with_the_lines_that_answer_them(shell: Shell)
     assert result.exit_code == 0
     assert result.stdout == (
         "r1\n"
-        "  approve asks of anna: Refund 0 for a?\n"
+        "  approve asks anna: Refund 0 for a?\n"
         "      amount: 0\n"
         """      orchestra answer r1 approve '{"granted": true}'\n"""
         "\n"

@@ -17,7 +17,7 @@ def test_a_run_is_shown_with_what_it_asks_and_without_code(shell: Shell) -> None
     assert "? approve" in result.stdout
     assert "waiting for anna" in result.stdout
     assert "○ draft" in result.stdout
-    assert "approve asks of anna: Refund 0 for a?" in result.stdout
+    assert "approve asks anna: Refund 0 for a?" in result.stdout
     assert "amount: 0" in result.stdout
     assert """orchestra answer r1 approve '{"granted": true}'\n""" in result.stdout
     assert "it needs the code of the graph:   --target path/file.py:desk" in result.stdout

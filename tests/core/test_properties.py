@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from orchestra_graph.graph.topology import Topology
 from tests.core.claims import check_order, check_race
 from tests.core.graphs import random_case
 from tests.core.oracle import TooLong, regions_of, sequential
@@ -24,6 +25,34 @@ def _chunks(total: int) -> list[range]:
 
 def _id(seeds: range) -> str:
     return f"seeds {seeds.start} to {seeds.stop - 1}"
+
+
+def _kinds(topology: Topology) -> set[str]:
+    """What is special about a graph."""
+    regions, pairs = topology.regions, topology.edges
+    inside = {(r.kind, regions[r.parent].kind) for r in regions if r.parent is not None}
+    found = {rule.kind for v, rule in enumerate(topology.rule) if len(topology.into[v]) > 1}
+    special = {
+        "a loop": any(r.kind == "loop" for r in regions),
+        "a loop in a loop": ("loop", "loop") in inside,
+        "a loop with several entries": any(len(r.entries) > 1 for r in regions),
+        "an each": bool(topology.scopes),
+        "an each in an each": any(a.members < b.members for a in topology.scopes for b in topology.scopes),
+        "a loop in an each": ("loop", "scope") in inside,
+        "an each in a loop": ("scope", "loop") in inside,
+        "edges side by side": len(set(pairs)) < len(pairs),
+        "several starts": len(topology.out[0]) > 1,
+    }
+    return {*found, *(name for name, is_so in special.items() if is_so)}
+
+
+def test_the_graphs_are_of_every_kind() -> None:
+    """One that was never drawn would be a claim that was never tried."""
+    counts = Counter(kind for seed in range(300) for kind in _kinds(random_case(seed).plan.topology))
+    counts.update(kind for seed in range(100) for kind in _kinds(random_case(seed, races=True).plan.topology))
+    print(dict(counts))
+    assert {kind: count for kind, count in counts.items() if count < 10} == {}
+    assert len(counts) == 15
 
 
 @pytest.mark.parametrize("seeds", _chunks(GRAPHS), ids=_id)

@@ -71,7 +71,7 @@ class Player:
         writes: Sequence[int] = (),
         unsure: Sequence[int] = (),
         *,
-        steps: int = 120,
+        steps: int = 100,
         turns: int = 3,
     ):
         self.model, self.topology, self.rng = model, model.topology, rng
