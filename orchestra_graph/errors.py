@@ -331,8 +331,8 @@ class WrongAnswer(RequestError):
 
     def __init__(self, question: str, message: str, example: str = ""):
         self.question, self.message = question, message
-        hint = f" An answer looks like {example} ." if example else ""
-        super().__init__(f"this is no answer to {question}: {message}.{hint} The question is still open.")
+        hint = f" An answer looks like {example}" if example else ""
+        super().__init__(f"this is no answer to {question}: {message}. The question is still open.{hint}")
 
 
 class AlreadyAnswered(RequestError):

@@ -987,7 +987,7 @@ async def test_an_answer_that_comes_while_the_run_goes_to_rest_is_seen(place: st
         async def answer() -> None:
             await store.answer(1, "confirm", "true", engine.clock.now())
 
-        engine.store = Interposed(store, answer)  # type: ignore[assignment]
+        engine.store = Interposed(store, answer)
         run = await engine.start(graph, Sheet())
         assert done(await run.wait(timeout=20)).text == "ok=True"
         engine.store = store
@@ -1006,7 +1006,7 @@ async def test_a_run_that_another_engine_moved_in_between_goes_on_from_where_tha
             await run.answer("confirm", True)
             done(await run.wait())
 
-        engine.store = Interposed(store, finish)  # type: ignore[assignment]
+        engine.store = Interposed(store, finish)
         run = await engine.start(graph, Sheet(), key="k")
         assert done(await run.wait(timeout=20)).text == "ok=True"
         assert await events(run, "NodeFinished", "RunEnded") == ["NodeFinished", "NodeFinished", "RunEnded"]
@@ -1026,7 +1026,7 @@ async def test_a_run_that_another_engine_took_in_between_is_left_to_it(tmp_path:
             await other.store.claim(1)
             taken.set()
 
-        engine.store = Interposed(store, take)  # type: ignore[assignment]
+        engine.store = Interposed(store, take)
         run = await engine.start(graph, Sheet(), key="k")
         waiting = asyncio.create_task(run.wait())
         await taken.wait()
@@ -1385,7 +1385,7 @@ async def test_a_long_run_is_resumed_from_a_snapshot_and_reads_only_the_rows_it_
     held = [asyncio.Event()]
     graph = long_loop(615, held)
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
-        engine.store = counting = Counting(engine.store)  # type: ignore[assignment]
+        engine.store = counting = Counting(engine.store)
         run = await engine.start(graph, Sheet(), key="k")
         await asyncio.wait_for(held[0].wait(), 60)
         assert len(counting.snapshots) > 5
@@ -1394,7 +1394,7 @@ async def test_a_long_run_is_resumed_from_a_snapshot_and_reads_only_the_rows_it_
         engine.store = counting._store
     held.clear()
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
-        engine.store = counting = Counting(engine.store)  # type: ignore[assignment]
+        engine.store = counting = Counting(engine.store)
         run = await engine.get("k", graph)
         await run.resume()
         total = len(await engine.store._store.log(1))
@@ -1433,7 +1433,7 @@ async def test_a_run_that_is_resumed_often_gets_its_snapshots_too(
     for turn in range(40):
         async with Engine(database(tmp_path), graphs=[graph]) as engine:
             store = engine.store
-            engine.store = counting = Counting(store)  # type: ignore[assignment]
+            engine.store = counting = Counting(store)
             run = await engine.start(graph, Sheet(), key="k") if not turn else await engine.get("k", graph)
             if turn:
                 counting.rows_read.clear()

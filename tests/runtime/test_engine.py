@@ -171,7 +171,7 @@ async def test_what_does_not_fit_is_refused_at_the_start_and_nothing_is_stored()
 
     async with Engine(graphs=[greet]) as engine:
         with pytest.raises(BadInput, match=r"starts with a Sheet, not Other\(text='x'\)"):
-            await engine.start(greet, Other(text="x"))  # type: ignore[arg-type]
+            await engine.start(greet, Other(text="x"))  # type: ignore[misc]
         with pytest.raises(BadInput, match="field 'count' does not fit"):
             await engine.start(greet, Sheet.model_construct(count="many"))
         with pytest.raises(BadInput, match="'text'"):
@@ -346,9 +346,9 @@ async def test_a_wait_that_gives_up_while_it_takes_the_run_leaves_it_driven(tmp_
         run = await engine.get("k", graph)
         claim = engine.store.claim
 
-        async def claim_and_cancel(number: int) -> int:
+        async def claim_and_cancel(run: int) -> int:
             waiting.cancel()
-            return await claim(number)
+            return await claim(run)
 
         engine.store.claim = claim_and_cancel  # type: ignore[method-assign]
         waiting = asyncio.create_task(run.wait())

@@ -369,7 +369,7 @@ async def test_a_validator_that_is_wrong_itself_is_told_with_its_field() -> None
         @field_validator("text")
         @classmethod
         def looks_beside(cls, value: str, info: ValidationInfo) -> str:
-            return value + info.data["name"]  # a write knows of no other field
+            return f"{info.data['name']}{value}"  # a write knows of no other field
 
     @node(writes="text")
     async def work() -> str:
@@ -561,7 +561,7 @@ def held_graph(kind: str) -> tuple[Graph[Any], Hands]:
     second = node(writes="grown")(typed(keep, annotation, **both))
     third = node(writes="newest")(typed(keep_many, many, **both))
     fourth = node(writes="items", name="many")(typed(keep_many, many, **both))
-    inside = node(typed(work, None, item=Item[annotation], items=many))
+    inside = node(typed(work, None, item=Item[annotation], items=many))  # type: ignore[misc]
     behind = node(typed(end, None, **both, grown=many, newest=many, items=many))
     graph: Graph[Any] = Graph(state, name="held")
     graph.start(first)
