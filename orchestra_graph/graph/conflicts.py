@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.topology import Topology
 from orchestra_graph.graph.ways import Ways
 
@@ -98,6 +99,8 @@ class Pairs:
         possible = [w.possible() for w in ways]
         self._out = [[e for e in out if e in possible[v]] for v, out in enumerate(topology.out)]
         self._edges = [self._read(e) for e in range(len(topology.edges))]
+        self._depths = [len(chain) for chain in topology.chain]
+        self._shared: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
 
     def _read(self, edge: int) -> _Edge:
         topology = self.topology
@@ -113,11 +116,11 @@ class Pairs:
         """Let the first lineage go over *edge*."""
         target, shared, turns, enters = self._edges[edge]
         other, apart = pair.other, pair.apart
-        together = self.topology.innermost(target, other)
+        together = self._together(target, other)
         if apart == 1:
-            depth = len(self.topology.chain[other]) - 1  # the other stands at the head of the loop in which it is ahead
+            depth = self._depths[other] - 1  # the other stands at the head of the loop in which it is ahead
         else:
-            depth = apart - 2 if apart > 1 else len(self.topology.chain[pair.one])
+            depth = apart - 2 if apart > 1 else self._depths[pair.one]
         if 0 <= turns < depth:
             return Pair(target, other, -1 if turns < together else 0)
         if turns == depth and apart == 1:
@@ -125,6 +128,13 @@ class Pairs:
         if apart and shared > depth:
             return Pair(target, other, apart)
         return Pair(target, other, 2 + enters if 0 <= enters < together else 0)
+
+    def _together(self, one: int, other: int) -> int:
+        """How many regions two vertices share; asked for every move, and there are few different chains."""
+        chains = self.topology.chain[one], self.topology.chain[other]
+        if chains not in self._shared:
+            self._shared[chains] = self.topology.innermost(one, other)
+        return self._shared[chains]
 
     def _is_earlier(self, pair: Pair) -> bool:
         """Whether the first lineage is the one to move."""
@@ -248,11 +258,17 @@ class Pairs:
             join: Where they meet.
             writes: By vertex, whether it may write the field.
         """
+        before = [[self.topology.edges[e][0] for e in into] for into in self.topology.into]
+        leads = reachable([join], before)
+        writing = reachable([v for v in leads if writes[v]], before)
         came: dict[_State, _Step] = {}
         todo: list[_State] = []
 
         def reach(state: _State, step: _Step) -> None:
-            if state not in came:
+            (first, second, _), one, other = state
+            if state in came or first not in leads or second not in leads:
+                return
+            if (one or first in writing) and (other or second in writing):
                 came[state] = step
                 todo.append(state)
 

@@ -82,7 +82,16 @@ def _parts(annotation: Any) -> Iterator[Any]:
     elif origin in (Annotated, typing.Required, typing.NotRequired, typing.Final, typing.ClassVar):
         yield from _parts(get_args(annotation)[0])
     else:
-        yield annotation
+        yield annotation if _hashable(annotation) else origin or Any
+
+
+def _hashable(annotation: Any) -> bool:
+    """False for ``list[Annotated[int, [1]]]``, which can stand in no union and no set."""
+    try:
+        hash(annotation)
+    except TypeError:
+        return False
+    return True
 
 
 def _values(part: Any) -> list[object] | None:
@@ -152,10 +161,10 @@ def _fits_class(given: Any, wanted: Any) -> bool | None:
     mine, its = get_origin(given) or given, get_origin(wanted) or wanted
     if not isinstance(mine, type) or not isinstance(its, type):
         return None
-    if is_typed_dict(mine) or is_typed_dict(its):
-        return _fits_typeddict(mine, its)
     if getattr(its, "_is_protocol", False):
         return True if its in mine.__mro__ else None
+    if is_typed_dict(mine) or is_typed_dict(its):
+        return _fits_typeddict(mine, its)
     if issubclass(mine, _NUMBERS.get(its, ())):
         return True
     return _fits_arguments(given, wanted) if issubclass(mine, its) else False

@@ -265,6 +265,9 @@ class Flow:
         self._clean = [self.everything] * size
         self._over = [self.everything] * len(self.topology.edges)
         self._unbroken = list(self._over)
+        self._clock = 0
+        self._changed = [0] * size
+        self._asked: dict[tuple[int, ...], tuple[int, int, int]] = {}
         self._solve()
 
     def after(self, vertex: int) -> int:
@@ -315,6 +318,9 @@ class Flow:
             if now != (self._over[edge], self._unbroken[edge]):
                 self._over[edge], self._unbroken[edge] = now
                 changed = True
+        if changed:
+            self._clock += 1
+            self._changed[vertex] = self._clock
         return changed
 
     def _meet(self, vertex: int, edges: tuple[int, ...]) -> tuple[int, int]:
@@ -334,12 +340,14 @@ class Flow:
         kind = self.topology.rule[vertex].kind
         if kind == "all_of" and self.start == 0:
             return 0
-        if kind in (
-            "gather",
-            "all_of",
-        ):  # counted from one vertex, a branch of an `all_of` may bring a token from before it
-            return self.waves.wave(vertex, edges).lacking(asked, self._over, self.start)
-        return asked
+        if kind not in ("gather", "all_of"):  # from one vertex on, a branch of an `all_of` may bring what was before it
+            return asked
+        wave = self.waves.wave(vertex, edges)
+        before, when, missed = self._asked.get(edges, (0, 0, 0))
+        if asked & ~before or any(self._changed[v] > when for v in wave.inside):
+            missed = wave.lacking(asked, self._over, self.start)
+            self._asked[edges] = asked, self._clock, missed
+        return missed
 
     def walk(self, vertex: int, fact: int, *, after: bool = False) -> tuple[int, ...]:
         """A shortest walk to *vertex* on which a fact, given by its number, does not hold: from what speaks against it.

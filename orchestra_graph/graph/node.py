@@ -199,7 +199,7 @@ def _make(fn: Any, name: str | None, kind: Literal["work", "ask"], options: Node
     if frame.f_locals.get("__qualname__") and "__module__" in frame.f_locals and not inspect.ismethod(fn):
         raise TypeError(
             f"{at} does not go on a method ({qualname}). Make the node of the bound one:   "
-            f"{kind}(...)(obj.{fn.__name__})"
+            f"{at[1:]}(...)(obj.{fn.__name__})"
         )
     scope = dict(frame.f_locals) if "<locals>" in qualname else None
     return Node(fn, name=name, kind=kind, options=options, scope=scope)

@@ -99,7 +99,7 @@ def may_follow_with(ways: Ways, edge: int, value: Callable[[int], int], everythi
         else:
             some, none = _within(group, value, everything)
             total &= some | none
-    return total if edge in ways.possible() else 0
+    return total
 
 
 def _within(group: Choices, value: Callable[[int], int], everything: int) -> tuple[int, int]:

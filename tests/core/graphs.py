@@ -472,8 +472,8 @@ class _Structured:
         body, members = self._body(depth)
         collector = draft.vertex()
         draft.arc(body.last, collector)
-        limit = chance.choice((None, None, 1, 2))
-        draft.each(source, members, collector, empty=collector, limit=limit)
+        limit, empty = chance.choice((None, None, 1, 2)), chance.choice((collector, collector, None))
+        draft.each(source, members, collector, empty=empty, limit=limit)
         if chance.random() < 0.2:
             draft.arc(source, collector)
         rule = _join_rule(chance, self.races)

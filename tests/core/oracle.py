@@ -66,6 +66,7 @@ class Regions:
     edges: Sequence[tuple[int, int]]
     rules: Mapping[int, JoinRule]
     scopes: Sequence[tuple[int, frozenset[int]]]
+    collectors: frozenset[int]
     around: dict[int, tuple[int, ...]] = field(default_factory=dict)
     place: dict[int, tuple[int, ...]] = field(default_factory=dict)
     areas: list[Area] = field(default_factory=list)
@@ -91,7 +92,8 @@ class Regions:
     def _rule(self, vertex: int) -> JoinRule:
         if vertex == self.end:
             return GATHER
-        return self.rules.get(vertex, GATHER if len(self.into[vertex]) > 1 else EACH_ONE)
+        several = len(self.into[vertex]) > 1 or vertex in self.collectors
+        return self.rules.get(vertex, GATHER if several else EACH_ONE)
 
     def _meet(self, vertex: int) -> None:
         self.first_met[vertex] = len(self.first_met)
@@ -239,7 +241,8 @@ def regions_of(case: Case) -> Regions:
     """The regions of a case's graph."""
     topology = case.plan.topology
     edges = [(e.source, e.target) for e in case.plan.edges]
-    return Regions(topology.size, edges, topology.rules, [(s.edge, s.members) for s in topology.scopes])
+    scopes = [(s.edge, s.members) for s in topology.scopes]
+    return Regions(topology.size, edges, topology.rules, scopes, frozenset(s.collector for s in topology.scopes))
 
 
 # -- state, by the definition --------------------------------------------------------------------------

@@ -112,6 +112,13 @@ def test_an_each_over_nothing_goes_to_its_collector_once() -> None:
     assert play.finish("m", "j") == ["j"]
 
 
+def test_a_collector_that_only_the_body_leads_to_gathers_its_items() -> None:
+    play = Play(plan_of("START m", "t j", "j END", "n END", eaches=[Each("m", "t", "j", empty="n")]))
+    play.finish("m", ("t", 2))
+    assert play.finish("t#1") == []
+    assert play.finish("t#0") == ["j"]
+
+
 def test_results_of_an_each_come_in_item_order() -> None:
     play = Play(plan_of("START m", "t j", "j END", eaches=[Each("m", "t", "j", empty="j")]))
     play.finish("m", ("t", 12))

@@ -23,7 +23,7 @@ from orchestra_graph.core.revisions import Cell, Delta, Grown, Plain, Revision, 
 from orchestra_graph.core.run import Activation, Fan, Fans, RunState, Token, Wave
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.digraph import closed_ancestors, reachable
-from orchestra_graph.graph.policies import JoinRule
+from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.topology import Coordinate, Discriminator, Stamp, Topology
 from tests.core.claims import check_order, check_race
 from tests.core.graphs import random_case
@@ -123,6 +123,15 @@ def _every_in_edge(patch: pytest.MonkeyPatch) -> None:
         return blocked(self, watcher) or len(came) < len(self.topology.into[watcher.join])
 
     patch.setattr(Marking, "blocked", mutated)
+
+
+@fault("a collector to which only the body leads takes its items one by one")
+def _collector_does_not_gather(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: Topology, vertex: int) -> JoinRule:
+        several = vertex == self.end or len(self.into[vertex]) > 1
+        return self.rules.get(vertex, GATHER if several else EACH_ONE)
+
+    patch.setattr(Topology, "_rule_of", mutated)
 
 
 @fault("joins are asked before the tokens that follow have been added")

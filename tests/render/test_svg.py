@@ -54,7 +54,7 @@ def test_without_graphviz_the_error_has_the_line_to_type(
     writer: Callable[[Picture], bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingExtra, match=r"SVG and PNG pictures .* pip install 'orchestra-graph\[diagrams\]'"):
+    with pytest.raises(MissingExtra, match=r"SVG and PNG pictures.* pip install 'orchestra-graph\[diagrams\]'"):
         writer(PICTURE)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,6 +69,27 @@ async def events(run: Run[Any], *kinds: str) -> list[str]:
     """The kinds of the log rows of a run; only *kinds* where some are named."""
     rows = await run._engine.store.log(run._row.number)
     return [row.kind for row in rows if not kinds or row.kind in kinds]
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let everybody else go on until something holds of which nobody tells."""
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0)
+
+
+async def until_logged(run: Run[Any], *kinds: str) -> None:
+    """Wait until one of these stands in the log of a run."""
+    async with asyncio.timeout(20):
+        while not await events(run, *kinds):
+            await run._engine.store.changes(20)
+
+
+async def until_asked(run: Run[Any]) -> None:
+    """Wait until a question of a run is open."""
+    async with asyncio.timeout(20):
+        while not await run.questions():
+            await run._engine.store.changes(20)
 
 
 async def bodies(run: Run[Any], kind: str) -> list[str]:

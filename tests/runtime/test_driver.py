@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,9 @@ from .common import (
     events,
     failed,
     stopped,
+    until,
+    until_asked,
+    until_logged,
     url_of,
     virtual,
 )
@@ -204,8 +208,7 @@ async def test_a_pending_attempt_survives_the_process_and_is_made_when_it_is_due
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
         run = await engine.start(graph, Sheet(), key="k")
         await failing.wait()
-        while await events(run, "NodeFailed") == []:
-            await engine.store.changes(1.0)
+        await until_logged(run, "NodeFailed")
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
         state = await (await engine.get("k", graph)).result()
     assert state.text == "up"
@@ -277,11 +280,9 @@ async def test_a_sync_node_that_takes_too_long_is_left_alone_and_its_late_result
 
     @node(writes="log")
     async def beside() -> str:
-        while not others:  # until the run has seen the timeout
-            await asyncio.sleep(0)
+        await until(lambda: "NodeFailed" in others)
         go.set()
-        while "LateResult" not in others:
-            await asyncio.sleep(0)
+        await until(lambda: "LateResult" in others)
         return "beside"
 
     graph = Graph(Sheet, name="g")
@@ -495,11 +496,13 @@ async def test_a_fast_branch_goes_on_while_a_slow_one_still_runs(tmp_path: Path)
 @pytest.mark.asyncio
 async def test_the_merged_state_does_not_depend_on_who_finished_first(winner: str) -> None:
     turn = {name: asyncio.Event() for name in "abc"}
+    ended: list[str] = []
 
     def branch(name: str) -> Any:
         @node(writes="log", name=name)
         async def work() -> str:
             await turn[name].wait()
+            ended.append(name)
             return name
 
         return work
@@ -520,8 +523,7 @@ async def test_the_merged_state_does_not_depend_on_who_finished_first(winner: st
         run = await engine.start(graph, Sheet())
         for name in [winner, *(n for n in "cba" if n != winner)]:
             turn[name].set()
-            while f'"id":"{name}"' not in "".join(await bodies(run, "NodeFinished")):
-                await asyncio.sleep(0)
+            await until(partial(ended.count, name))
         assert (await run.result()).text == "abc"
 
 
@@ -574,8 +576,7 @@ async def test_beside_a_failure_what_runs_ends_and_is_kept_and_nothing_new_start
     graph.edge([wrong, after, confirm], join)
     async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
         run = await engine.start(graph, Sheet(), key="k")
-        while "NodeFailed" not in await events(run):
-            await asyncio.sleep(0)
+        await until_logged(run, "NodeFailed")
         failed_first.set()
         outcome = failed(await run.wait(), "ValueError")
         assert outcome.state.log == ["sibling"]
@@ -808,8 +809,7 @@ async def test_a_cancelled_run_interrupts_what_runs_and_withdraws_what_is_asked(
     async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
         run = await engine.start(graph, Sheet())
         await running.wait()
-        while not await run.questions():
-            await engine.store.changes(1.0)
+        await until_asked(run)
         await run.cancel()
         assert interrupted.is_set()
         outcome = await run.wait()
@@ -1044,8 +1044,7 @@ async def test_an_answer_at_any_moment_moves_the_run(tmp_path: Path) -> None:
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
         for turns in range(40):
             run = await engine.start(graph, Sheet())
-            while not await run.questions():
-                await asyncio.sleep(0)
+            await until_asked(run)
             for _ in range(turns % 20):
                 await asyncio.sleep(0)
             await run.answer("confirm", True)
@@ -1083,8 +1082,7 @@ async def pay_and_die(graph: Graph[Sheet], url: str, ran: list[str]) -> None:
         run = await engine.start(graph, Sheet(), key="k")
         [question] = asked(await run.wait())
         await run.answer(question.id, True)
-        while not ran:
-            await asyncio.sleep(0)
+        await until(lambda: ran)
         assert json.loads((await bodies(run, "NodeStarted"))[0])["id"] == "pay"  # was stored before it ran
 
 
@@ -1500,8 +1498,7 @@ async def test_a_store_that_fails_while_answers_are_looked_for_is_told_to_whoeve
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
         store = engine.store
         run = await engine.start(graph, Sheet(), key="k")
-        while not await run.questions():
-            await store.changes(1.0)
+        await until_asked(run)
 
         async def refuse(*args: Any, **more: Any) -> Any:
             raise StoreBusy(store.url, "too busy")

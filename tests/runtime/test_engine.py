@@ -45,7 +45,7 @@ from orchestra_graph import (
 )
 from orchestra_graph.errors import StoreBroken, StoreClosed, StoreFull, StoreNewer, UnknownGraph, UnknownQuestion
 
-from .common import Sheet, asked, both_stores, chain, database, done, events, failed, url_of, virtual
+from .common import Sheet, asked, both_stores, chain, database, done, events, failed, until, url_of, virtual
 from .virtual import elapsed, in_virtual_time
 
 
@@ -462,8 +462,7 @@ async def test_when_the_owner_lets_go_whoever_follows_takes_over(tmp_path: Path)
             await engine.start(graph, Sheet(), key="k")
             theirs = await other.get("k", graph)
             following = asyncio.create_task(theirs.wait())
-            while not ran:
-                await asyncio.sleep(0)
+            await until(lambda: ran)
         go.set()
         assert done(await asyncio.wait_for(following, 20)).text == "done"
     assert ran == ["work", "work"]

@@ -1,7 +1,7 @@
 """Time that stands still while anything runs, and jumps when everybody waits.
 
-A test of delays, timeouts and limits neither sleeps nor guesses: it runs on a `VirtualLoop`, and its engine has a `LoopClock`. There are
-no threads in such a test: the loop would not know that somebody is still at work.
+A test of delays, timeouts and limits neither sleeps nor guesses: it runs on a `VirtualLoop`, and its engine has a
+`LoopClock`. There are no threads in such a test, and no sync nodes: the loop would not know that somebody is at work.
 """
 
 from __future__ import annotations

@@ -1,0 +1,147 @@
+"""The state of a stored run, and whether the code is still that of the run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from orchestra_graph import Engine, Graph, GraphChanged, State, append, ask, later, node
+from orchestra_graph.graph.builder import Graph as Builder
+from orchestra_graph.graph.question import Question
+from orchestra_graph.runtime import driver
+from orchestra_graph.runtime.load import changes_between, check_unchanged, load_run
+
+from .common import Sheet, asked, chain, database
+
+
+class One(State):
+    x: int = 0
+    y: str = later()
+
+
+class OtherType(State):
+    x: str = ""
+    y: str = later()
+
+
+class OneMore(State):
+    x: int = 0
+    y: str = later()
+    z: int = 0
+
+
+class OneReduced(State):
+    x: Annotated[int, Field(ge=0)] = 0
+    y: str = later()
+
+
+@node(writes="y")
+async def write() -> str:
+    return "y"
+
+
+@node
+async def after(y: str) -> None: ...
+
+
+@node
+async def extra() -> None: ...
+
+
+def shape(state: Any = One, *, declare: Any = None, first: Any = write) -> Any:
+    graph: Builder[Any] = Graph(state, name="g")
+    graph.start(first)
+    graph.edge(first, after)
+    if declare is not None:
+        declare(graph)
+    return graph.compile().shape
+
+
+def test_a_graph_has_not_changed_from_itself() -> None:
+    assert changes_between(shape(), shape()) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "says"),
+    [
+        (lambda: shape(OneMore), "field 'z' is new"),
+        (lambda: shape(OtherType), "field 'x': "),
+        (lambda: shape(declare=lambda graph: graph.edge(after, write, when="x")), "the edge after -> write (x) is new"),
+        (lambda: shape(declare=lambda graph: graph.edge(write, extra)), "node 'extra' is new"),
+        (lambda: shape(declare=lambda graph: graph.edge(write, extra)), "the edge write -> extra is new"),
+    ],
+)
+def test_what_differs_is_said_in_a_line_each(now: Any, says: str) -> None:
+    changed = changes_between(shape(), now())
+    assert any(line.startswith(says) for line in changed), changed
+
+
+def test_what_is_gone_is_said_too() -> None:
+    changed = changes_between(shape(declare=lambda graph: graph.edge(write, extra)), shape())
+    assert "node 'extra' is gone" in changed
+    assert "the edge write -> extra is gone" in changed
+
+
+def test_against_a_form_that_is_not_known_everything_is_new() -> None:
+    assert "node 'write' is new" in changes_between({}, shape())
+
+
+@pytest.mark.asyncio
+async def test_a_run_of_another_form_is_refused_with_all_that_differs(tmp_path: Path) -> None:
+    @ask(writes="ok")
+    async def confirm() -> Question[bool]:
+        return Question("Well?")
+
+    graph = chain(confirm, name="g")
+    changed = chain(confirm, extra, name="g")
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        asked(await (await engine.start(graph, Sheet(), key="k")).wait())
+        row = await engine.store.find("k")
+        assert row is not None
+        await check_unchanged(engine.store, graph.compile(), row)
+        with pytest.raises(GraphChanged) as caught:
+            await check_unchanged(engine.store, changed.compile(), row)
+        assert {"node 'extra' is new", "the edge confirm -> extra is new"} <= set(caught.value.changes)
+        assert "Nothing was changed" in str(caught.value)
+
+
+class Doc(State):
+    log: Annotated[list[str], append] = []
+    count: int = 0
+
+
+@pytest.mark.asyncio
+async def test_what_had_to_be_replayed_is_counted_from_the_last_snapshot_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 10)
+    held = asyncio.Event()
+
+    @node(writes="count")
+    async def step(count: int) -> int:
+        if count == 47:
+            held.set()
+            await asyncio.Event().wait()
+        return count + 1
+
+    graph: Graph[Doc] = Graph(Doc, name="g")
+    graph.start(step)
+    graph.edge(step, step, when=lambda count: count < 50)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        await engine.start(graph, Doc(), key="k")
+        await held.wait()
+        row = await engine.store.find("k")
+        assert row is not None
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        loaded = await load_run(engine.store, graph.compile(), row)
+        snapshot = await engine.store.snapshot(row.number)
+        assert snapshot is not None
+        log = await engine.store.log(row.number, after=snapshot.seq)
+        assert 0 < loaded.behind.rows == len(log) < 30
+        assert loaded.behind.bytes == sum(len(r.body) for r in log)
+        assert loaded.behind.size == len(snapshot.body)
+        assert loaded.run.live["step@47"].revision.seen()["count"].value == 47  # type: ignore[union-attr]
