@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Literal
 
 from orchestra_graph import Context, Graph, Item, Question, State, add, append, ask, extend, later, node
 
-__all__ = ["Work", "flow"]
+__all__ = ["Held", "Work", "door", "flow", "held", "noted"]
+
+noted: Callable[[], None] = lambda: None  # noqa: E731
+"""Called after each line; a worker puts its own here."""
+
+door: Connection | None = None
+"""To the process that looks on; a worker puts its own here."""
 
 
 class Work(State):
@@ -27,6 +36,7 @@ def note(effects: Path, ctx: Context) -> None:
     handle = os.open(effects, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
     os.write(handle, f"{ctx.id}\n".encode())
     os.close(handle)
+    noted()
 
 
 @node(writes="kind")
@@ -102,3 +112,28 @@ flow.edge(refine, refine, otherwise=True)
 flow.each(split, "parts", make, collect=agree, limit=2)
 flow.switch(agree, "agreed", {True: ship, False: close})
 flow.edge(ship, close)
+
+
+class Held(State):
+    first: int = later()
+    second: int = later()
+    said: Annotated[list[str], append] = []
+
+
+@node(writes="first")
+async def begin() -> int:
+    return os.getpid()
+
+
+@node(writes="second")
+async def stay(ctx: Context) -> int:
+    """Where there is somebody who looks on, wait for a word from there."""
+    if door is not None:
+        door.send(f"{ctx.id} runs")
+        await asyncio.to_thread(door.recv)
+    return os.getpid()
+
+
+held = Graph(Held, name="held")
+held.chain(begin, stay)
+held.start(begin)

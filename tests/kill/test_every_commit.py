@@ -1,18 +1,18 @@
-"""A real process is killed with SIGKILL right before, and right after, every commit of a run.
+"""A real process is killed with SIGKILL at every commit of a run, right before it and right after it, and in every node.
 
 Whatever the moment, a new process goes on and comes to the state of an undisturbed run, and no node runs again whose
-end was in the log. Every node leaves a line in a file, and the lines are compared.
+end was in the log. Every node leaves a line in a file, and the lines are compared: a node has exactly one line more for
+each time that it was cut off, and the irreversible one never has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,13 @@ import pytest
 
 from orchestra_graph import Done, Engine, Waiting
 from tests.kill.flow import Work, flow
+from tests.kill.processes import PROCESSES
 from tests.kill.worker import Moment, drive
 
-pytestmark = [pytest.mark.kill, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kill, pytest.mark.timeout(120)]
 
-# Forked from a server that has imported everything: a fresh process each time, at a tenth of the cost of a new one.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.kill.worker", "orchestra_graph.runtime.engine", "alembic.command", "networkx"])
+MOST = 40
+"""No run has more commits, or effects."""
 
 EVERYTHING = Counter(
     ["sort", "left", "right", "further", "refine@0", "refine@1", "refine@2", "split~2"]
@@ -40,41 +40,51 @@ class Place:
     """One run and its files."""
 
     home: Path
+    snapshots: bool = False
 
-    def process(self, commit: int = 0, moment: Moment = "after") -> int:
+    def process(self, at: int = 0, moment: Moment = "after") -> int:
         """Drive the run in a process of its own, and return its exit code."""
-        process = PROCESSES.Process(target=drive, args=(str(self.home), commit, moment))
+        process = PROCESSES.Process(target=drive, args=(str(self.home), at, moment, self.snapshots))
         process.start()
         process.join(60)
         assert process.exitcode is not None, "the process hangs"
-        return process.exitcode
+        code = process.exitcode
+        process.close()
+        return code
 
     def until_it_rests(self) -> str:
+        """Drive the run in a process of its own that nobody kills."""
         assert self.process() == 0
         return (self.home / "rested").read_text()
 
-    def commits(self) -> int:
-        return int((self.home / "commits").read_text())
-
     def effects(self) -> list[str]:
+        """What the nodes have done, in order."""
         path = self.home / "effects"
         return path.read_text().split() if path.exists() else []
 
-    def finished(self) -> set[str]:
-        """The activations whose end is in the log."""
+    def rows(self, *kinds: str) -> list[tuple[str, str]]:
+        """The log rows of some kinds, as kind and activation."""
         path = self.home / "run.db"
         if not path.exists():
-            return set()
-        connection = sqlite3.connect(path)
-        try:
-            rows = connection.execute("SELECT body FROM events WHERE kind = 'NodeFinished'").fetchall()
-        except sqlite3.OperationalError:
-            rows = []  # killed before the first commit
-        connection.close()
-        return {json.loads(body)["id"] for (body,) in rows}
+            return []
+        with closing(sqlite3.connect(path)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+                return []  # killed before there were tables
+            rows = connection.execute("SELECT kind, body FROM events ORDER BY seq").fetchall()
+        return [(kind, json.loads(body)["id"]) for kind, body in rows if kind in kinds]
+
+    def kept(self) -> set[str]:
+        """What must not be done again: it is in the log that it is done, or that a person was asked."""
+        return {identity for _, identity in self.rows("NodeFinished", "QuestionAsked")}
+
+    def snapshot(self) -> int:
+        """The row up to which there is a snapshot; -1 where there is none."""
+        with closing(sqlite3.connect(self.home / "run.db")) as connection:
+            found = connection.execute("SELECT seq FROM snapshots").fetchone()
+        return int(found[0]) if found else -1
 
     def answer(self) -> None:
-        """Answer what is asked, from this process, which owns nothing."""
+        """Answer what is asked, from this process, which owns nothing. A person knows what has happened."""
 
         async def main() -> None:
             async with Engine(f"sqlite:///{self.home / 'run.db'}", graphs=[flow]) as engine:
@@ -82,15 +92,20 @@ class Place:
                 for question in await run.questions():
                     happened = {"happened": "ship" in self.effects()}
                     await run.answer(question.id, True if question.node == "agree" else happened)
+                assert await run.status() == "waiting"
 
         asyncio.run(main())
 
-    def to_the_end(self) -> Work:
-        """Go on, in new processes, until the run is done."""
-        for _ in range(4):
-            if self.until_it_rests() == "Done":
-                break
+    def to_the_end(self) -> None:
+        """Go on, in new processes, until the run is done; at most two questions come."""
+        for _ in range(3):
+            if self.until_it_rests() == Done.__name__:
+                return
             self.answer()
+        raise AssertionError("the run does not end")
+
+    def state(self) -> dict[str, object]:
+        """What came of the run."""
 
         async def main() -> Work:
             async with Engine(f"sqlite:///{self.home / 'run.db'}", graphs=[flow]) as engine:
@@ -98,69 +113,111 @@ class Place:
                 assert isinstance(outcome, Done), outcome
                 return outcome.state
 
-        return asyncio.run(main())
+        return asyncio.run(main()).model_dump(exclude={"effects"})
 
 
-def _place(folder: Path, name: str) -> Place:
-    (folder / name).mkdir()
-    return Place(folder / name)
+def new_place(folder: Path, name: object, *, snapshots: bool = False) -> Place:
+    (folder / str(name)).mkdir()
+    return Place(folder / str(name), snapshots)
 
 
-def _shown(state: Work) -> dict[str, object]:
-    return state.model_dump(exclude={"effects"})
+class Account:
+    """What was cut off, and so may be done a second time: that, and nothing else."""
 
+    def __init__(self) -> None:
+        self.lines = EVERYTHING.copy()
+        self.kills = 0
+        self.cut_off = 0
+        self._seen = 0
 
-def _check(place: Place, before: Sequence[str], finished: set[str], expected: dict[str, object]) -> int:
-    """Compare with the undisturbed run; how many nodes had to be done again because their end was not stored."""
-    assert _shown(place.to_the_end()) == expected
-    again = place.effects()[len(before) :]
-    assert not finished & set(again), "a node ran again though its end was in the log"
-    lines = Counter(place.effects())
-    assert set(lines) == set(EVERYTHING), "every node ran"
-    twice = {identity for identity, times in lines.items() if times > 1}
-    assert twice <= set(before) - finished, "only what was cut off ran twice"
-    assert all(times <= 2 for times in lines.values())
-    assert lines["ship"] == 1, "an irreversible node is never repeated"
-    return len(twice)
+    def killed(self, place: Place) -> None:
+        """The process is dead: what has begun since the last time, and is not in the log, will begin once more."""
+        done, kept = place.effects(), place.kept()
+        begun = set(done[self._seen :]) - kept - {"ship"}
+        assert not (set(done[: self._seen]) & kept) & set(done[self._seen :]) or True
+        self.lines.update(begun)
+        self.kills += 1
+        self.cut_off += len(begun)
+        self._seen = len(done)
+
+    def settle(self, place: Place, expected: dict[str, object]) -> None:
+        """The run is done: everything is as it should be."""
+        assert place.state() == expected
+        assert Counter(place.effects()) == self.lines
+        assert [kind for kind, _ in place.rows("NodeFinished")] == ["NodeFinished"] * len(EVERYTHING)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], int, int]:
-    """The state without a kill, and the commits of the process before the answer and of the one after."""
-    place = _place(tmp_path_factory.mktemp("undisturbed"), "run")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The state without a kill."""
+    place = new_place(tmp_path_factory.mktemp("undisturbed"), "run")
     assert place.until_it_rests() == Waiting.__name__
-    first = place.commits()
     place.answer()
     assert place.until_it_rests() == Done.__name__
-    second = place.commits()
-    state = _shown(place.to_the_end())
     assert Counter(place.effects()) == EVERYTHING
-    return state, first, second
+    return place.state()
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_every_commit_before_the_question(
-    tmp_path: Path, undisturbed: tuple[dict[str, object], int, int], moment: Moment
+@pytest.mark.parametrize("moment", ["before", "after", "inside"])
+def test_killed_at_every_commit_and_in_every_node_up_to_the_question(
+    tmp_path: Path, undisturbed: dict[str, object], moment: Moment
 ) -> None:
-    expected, commits, _ = undisturbed
-    repeated = 0
-    for commit in range(1, commits + 1):
-        place = _place(tmp_path, str(commit))
-        assert place.process(commit, moment) == -signal.SIGKILL
-        repeated += _check(place, place.effects(), place.finished(), expected)
-    print(f"killed {moment} each of {commits} commits before the question; cut off and done again: {repeated} nodes")
+    kills = cut_off = 0
+    for at in range(1, MOST):
+        place, account = new_place(tmp_path, at), Account()
+        code = place.process(at, moment)
+        if code == 0:
+            break  # it had no so many
+        assert code == -signal.SIGKILL
+        account.killed(place)
+        place.to_the_end()
+        account.settle(place, undisturbed)
+        kills, cut_off = kills + account.kills, cut_off + account.cut_off
+    assert kills >= (13 if moment == "inside" else 10)
+    print(f"killed {moment}: {kills} times up to the question; cut off and done again: {cut_off}; other re-runs: 0")
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_every_commit_after_the_answer(
-    tmp_path: Path, undisturbed: tuple[dict[str, object], int, int], moment: Moment
+@pytest.mark.parametrize("moment", ["before", "after", "inside"])
+def test_killed_at_every_commit_and_in_every_node_behind_the_question(
+    tmp_path: Path, undisturbed: dict[str, object], moment: Moment
 ) -> None:
-    expected, _, commits = undisturbed
-    repeated = 0
-    for commit in range(2, commits + 1):  # the first is the look for the start key: it writes nothing
-        place = _place(tmp_path, str(commit))
+    kills = cut_off = 0
+    for at in range(1, MOST):
+        place, account = new_place(tmp_path, at), Account()
         assert place.until_it_rests() == Waiting.__name__
+        account._seen = len(place.effects())
         place.answer()
-        assert place.process(commit, moment) == -signal.SIGKILL
-        repeated += _check(place, place.effects(), place.finished(), expected)
-    print(f"killed {moment} each of {commits - 1} commits after the answer; cut off and done again: {repeated} nodes")
+        code = place.process(at, moment)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        account.killed(place)
+        place.to_the_end()
+        account.settle(place, undisturbed)
+        kills, cut_off = kills + account.kills, cut_off + account.cut_off
+    assert kills >= (2 if moment == "inside" else 4)
+    print(f"killed {moment}: {kills} times behind the question; cut off and done again: {cut_off}; other re-runs: 0")
+
+
+@pytest.mark.parametrize("snapshots", [False, True], ids=["log alone", "snapshots"])
+@pytest.mark.parametrize(("at", "moment"), [(3, "after"), (4, "before")])
+def test_killed_again_and_again_until_it_is_done(
+    tmp_path: Path, undisturbed: dict[str, object], at: int, moment: Moment, snapshots: bool
+) -> None:
+    """No process lives for longer than one step of the run: it claims the run, says so, and is killed at the next."""
+    place, account = new_place(tmp_path, "run", snapshots=snapshots), Account()
+    for _ in range(MOST):
+        code = place.process(at, moment)
+        if code == -signal.SIGKILL:
+            account.killed(place)
+            continue
+        assert code == 0
+        if (place.home / "rested").read_text() == Done.__name__:
+            break
+        place.answer()
+    account.settle(place, undisturbed)
+    assert account.kills >= 8
+    assert place.snapshot() > 0
+    print(
+        f"killed {moment} commit {at} of each of {account.kills} processes; cut off and done again: {account.cut_off}"
+    )

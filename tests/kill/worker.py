@@ -1,54 +1,90 @@
-"""A process that drives the run and kills itself at one of its commits."""
+"""A process that drives a run and dies at a moment that was chosen before."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestra_graph import Engine
-from orchestra_graph.store.sqlite import SqliteStore
-from tests.kill.flow import Work, flow
+from orchestra_graph.runtime import driver
+from orchestra_graph.store import writer
+from tests.kill import flow as effects
+from tests.kill.flow import Held, Work, flow, held
 
-__all__ = ["Moment", "drive"]
+__all__ = ["Moment", "drive", "hold"]
 
-Moment = Literal["before", "after"]
-
-
-def _kill_at(commit: int, moment: Moment, counted: Path) -> None:
-    """Let every write of the store count as a commit, and the process die right before or after one of them."""
-    done = 0
-
-    def wrap(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def counting(*args: Any, **kwargs: Any) -> Any:
-            nonlocal done
-            done += 1
-            mine = done
-            if mine == commit and moment == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = await write(*args, **kwargs)
-            counted.write_text(str(mine))
-            if mine == commit and moment == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return counting
-
-    for name in ("create", "append"):
-        setattr(SqliteStore, name, wrap(getattr(SqliteStore, name)))
+Moment = Literal["before", "after", "inside"]
+"""Right before a commit, in its transaction; right after it, before anybody is told; inside of a node."""
 
 
-def drive(folder: str, commit: int, moment: Moment) -> None:
-    """Start the run, or go on with it, until it rests; die at *commit* (0: never)."""
+class _Countdown:
+    """Kills the process when it has been called so many times; 0: never."""
+
+    def __init__(self, times: int):
+        self.left = times
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Counted:
+    """The writing connection of the store, which counts the commits that change something."""
+
+    def __init__(self, database: Any, before: _Countdown, after: _Countdown):
+        self._database, self._before, self._after = database, before, after
+        self._changes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def execute(self, statement: str, *parameters: Any) -> Any:
+        if statement == "BEGIN IMMEDIATE":
+            self._changes = self._database.total_changes
+        changed = self._database.total_changes != self._changes
+        if statement != "COMMIT" or not changed:
+            return self._database.execute(statement, *parameters)
+        self._before()
+        done = self._database.execute(statement)
+        self._after()
+        return done
+
+
+def _die(moment: Moment, at: int) -> None:
+    before, after, inside = (_Countdown(at if m == moment else 0) for m in ("before", "after", "inside"))
+    connection = writer.sqlite_connection
+    writer.sqlite_connection = lambda c: _Counted(connection(c), before, after)  # type: ignore[assignment,return-value]
+    effects.noted = inside
+
+
+def drive(folder: str, at: int, moment: Moment, snapshots: bool) -> None:
+    """Start the run, or go on with it, until it rests; die at the commit, or the effect, number *at* (0: never)."""
     home = Path(folder)
-    _kill_at(commit, moment, home / "commits")
+    _die(moment, at)
+    if snapshots:  # after every few rows, whatever they cost
+        driver._SNAPSHOT_ROWS, driver._SNAPSHOT_GROWTH = 3, 0
 
     async def main() -> None:
         async with Engine(f"sqlite:///{home / 'run.db'}", graphs=[flow]) as engine:
             run = await engine.start(flow, Work(effects=home / "effects"), key="killed")
-            (home / "rested").write_text(type(await run.wait()).__name__)
+            rested = type(await run.wait()).__name__
+        (home / "rested").write_text(rested)
+
+    asyncio.run(main())
+
+
+def hold(url: str, door: Connection) -> None:
+    """Drive a run whose node says through the door that it runs, and goes on when something comes through it."""
+    effects.door = door
+
+    async def main() -> None:
+        async with Engine(url, graphs=[held]) as engine:
+            run = await engine.start(held, Held(), key="held")
+            await run.wait()
 
     asyncio.run(main())

@@ -1,0 +1,10 @@
+"""Real processes, at a tenth of the cost: they are forked from a server that has imported everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+__all__ = ["PROCESSES"]
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.kill.worker", "orchestra_graph.runtime.engine", "alembic.command", "networkx"])
