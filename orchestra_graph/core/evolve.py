@@ -169,8 +169,9 @@ class _Step:
         try:
             firings = RULES[rule.kind].closing(wave, rule, run.plan.topology)
         except Starved as starved:
+            sources = " and ".join(f"'{run.name(v)}'" for v in starved.missing)
             reason = f"{activation_id(run.name(wave.join), wave.stamp, ())}: {starved}"
-            halt(run, Halt("failed", reason, final=True))
+            halt(run, Halt("failed", f"{reason} from {sources}" if sources else reason, final=True))
             run.waves[wave.join, wave.stamp] = wave
             return
         self._fire(wave, firings, wave.tokens)

@@ -18,7 +18,15 @@ __all__ = ["RULES", "Firing", "Rule", "Starved"]
 
 
 class Starved(Exception):
-    """A wave closed without what its rule asks for."""
+    """A wave closed without what its rule asks for.
+
+    Attributes:
+        missing: The vertices from which nothing came, where that matters.
+    """
+
+    def __init__(self, why: str, missing: Sequence[int] = ()):
+        super().__init__(why)
+        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,9 @@ def _all(wave: Wave, rule: JoinRule, topology: Topology) -> Sequence[Firing]:
 def _every_edge(wave: Wave, rule: JoinRule, topology: Topology) -> Sequence[Firing]:
     """`all_of`: in the first turn of a loop the entries deliver, in later turns the edges from inside."""
     came = {token.edge for token in wave.tokens}
-    missing = [e for e in _expected(wave, topology) if e not in came]
+    missing = [topology.edges[e][0] for e in _expected(wave, topology) if e not in came]
     if missing:
-        sources = ", ".join(str(topology.edges[e][0]) for e in missing)
-        raise Starved(f"all_of waits for every branch, and none can come any more from vertex {sources}")
+        raise Starved("all_of waits for every branch, and none can come any more", missing)
     return _all(wave, rule, topology)
 
 

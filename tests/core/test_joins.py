@@ -179,7 +179,7 @@ def test_all_of_that_can_get_no_more_fails_and_says_who_is_missing() -> None:
     assert play.status == "failed"
     assert play.run.halt is not None
     assert play.run.halt.final
-    assert play.run.halt.reason.startswith("j: all_of waits for every branch")
+    assert play.run.halt.reason == "j: all_of waits for every branch, and none can come any more from 'a'"
 
 
 def test_all_of_at_the_head_of_a_loop_wants_its_entries_first_and_then_what_comes_from_inside() -> None:

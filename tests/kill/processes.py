@@ -1,4 +1,4 @@
-"""Real processes, at a tenth of the cost: they are forked from a server that has imported everything."""
+"""Real processes at a tenth of their cost: they are forked from a server that has imported everything."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import multiprocessing
 __all__ = ["PROCESSES"]
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.kill.worker", "orchestra_graph.runtime.engine", "alembic.command", "networkx"])
+PROCESSES.set_forkserver_preload(["pytest", "tests.kill.warm"])

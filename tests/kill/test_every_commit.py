@@ -1,4 +1,4 @@
-"""A real process is killed with SIGKILL at every commit of a run, right before it and right after it, and in every node.
+"""A real process is killed with SIGKILL at every commit of a run, right before and right after it, and in every node.
 
 Whatever the moment, a new process goes on and comes to the state of an undisturbed run, and no node runs again whose
 end was in the log. Every node leaves a line in a file, and the lines are compared: a node has exactly one line more for
@@ -14,6 +14,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,6 @@ class Account:
         """The process is dead: what has begun since the last time, and is not in the log, will begin once more."""
         done, kept = place.effects(), place.kept()
         begun = set(done[self._seen :]) - kept - {"ship"}
-        assert not (set(done[: self._seen]) & kept) & set(done[self._seen :]) or True
         self.lines.update(begun)
         self.kills += 1
         self.cut_off += len(begun)
@@ -199,14 +199,23 @@ def test_killed_at_every_commit_and_in_every_node_behind_the_question(
     print(f"killed {moment}: {kills} times behind the question; cut off and done again: {cut_off}; other re-runs: 0")
 
 
+# The first two commits of a process are those in which it takes the run over. An irreversible node whose start is the
+# last thing that a process stores has not happened, and would never happen if all died there: so the number varies.
+DEATHS: dict[str, list[tuple[int, Moment]]] = {
+    "before": [(4, "before")],
+    "after": [(3, "after"), (4, "after"), (5, "after")],
+    "anywhere": [(3, "after"), (5, "before"), (1, "inside"), (4, "after"), (4, "before"), (2, "inside")],
+}
+
+
 @pytest.mark.parametrize("snapshots", [False, True], ids=["log alone", "snapshots"])
-@pytest.mark.parametrize(("at", "moment"), [(3, "after"), (4, "before")])
+@pytest.mark.parametrize("deaths", DEATHS)
 def test_killed_again_and_again_until_it_is_done(
-    tmp_path: Path, undisturbed: dict[str, object], at: int, moment: Moment, snapshots: bool
+    tmp_path: Path, undisturbed: dict[str, object], deaths: str, snapshots: bool
 ) -> None:
-    """No process lives for longer than one step of the run: it claims the run, says so, and is killed at the next."""
+    """No process lives for longer than a step or two of the run."""
     place, account = new_place(tmp_path, "run", snapshots=snapshots), Account()
-    for _ in range(MOST):
+    for _, (at, moment) in zip(range(MOST), cycle(DEATHS[deaths]), strict=False):
         code = place.process(at, moment)
         if code == -signal.SIGKILL:
             account.killed(place)
@@ -216,8 +225,6 @@ def test_killed_again_and_again_until_it_is_done(
             break
         place.answer()
     account.settle(place, undisturbed)
-    assert account.kills >= 8
+    assert account.kills >= 6
     assert place.snapshot() > 0
-    print(
-        f"killed {moment} commit {at} of each of {account.kills} processes; cut off and done again: {account.cut_off}"
-    )
+    print(f"killed {account.kills} processes one after the other ({deaths}); cut off and done again: {account.cut_off}")

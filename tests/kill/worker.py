@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from orchestra_graph import Engine
 from orchestra_graph.runtime import driver
-from orchestra_graph.store import writer
+from orchestra_graph.store import door, writer
 from tests.kill import flow as effects
 from tests.kill.flow import Held, Work, flow, held
 
@@ -57,8 +57,7 @@ class _Counted:
 
 def _die(moment: Moment, at: int) -> None:
     before, after, inside = (_Countdown(at if m == moment else 0) for m in ("before", "after", "inside"))
-    connection = writer.sqlite_connection
-    writer.sqlite_connection = lambda c: _Counted(connection(c), before, after)  # type: ignore[assignment,return-value]
+    vars(writer)["sqlite_connection"] = lambda c: _Counted(door.sqlite_connection(c), before, after)
     effects.noted = inside
 
 

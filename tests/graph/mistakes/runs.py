@@ -7,8 +7,14 @@ from pydantic import Field
 from orchestra_graph.graph.builder import Graph
 from orchestra_graph.graph.node import END, Item, ask, node
 from orchestra_graph.graph.question import Question
+from orchestra_graph.state.reducers import reducer
 from orchestra_graph.state.schema import State, later
 from tests.graph.mistakes.corpus import mistake
+
+
+@reducer
+def take_out(known: list[str], gone: list[str]) -> list[str]:
+    return [name for name in known if name not in gone]
 
 
 class Job(State):
@@ -17,6 +23,7 @@ class Job(State):
     reply: str = ""
     parts: list[str] = []
     some: Annotated[list[str], Field(min_length=1)] = []
+    left: Annotated[list[str], take_out, Field(min_length=1)] = ["a"]
     kind: Literal["a", "b"] = "a"
     allowed: bool = later()
     more: bool = False
@@ -230,6 +237,22 @@ def default_that_is_shorter_than_the_field_allows() -> Graph[Any]:
     graph = Graph(Job, name="job")
     graph.start(plan)
     graph.each(plan, "some", confirm, collect=pay)
+    return graph
+
+
+@mistake("no-person", "the path plan -> pay has no person on it", "graph.edge(plan, confirm)")
+def reducer_that_may_leave_nothing() -> Graph[Any]:
+    @ask(writes="allowed")
+    def confirm(part: Item[str]) -> Question[bool]:
+        return Question(part)
+
+    @node(writes="allowed", effect="irreversible")  # here
+    def pay(text: str) -> bool:
+        return True
+
+    graph = Graph(Job, name="job")
+    graph.start(plan)
+    graph.each(plan, "left", confirm, collect=pay)
     return graph
 
 
