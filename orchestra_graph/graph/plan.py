@@ -16,7 +16,7 @@ from orchestra_graph.graph.topology import Topology
 from orchestra_graph.state.codec import Codec
 from orchestra_graph.state.schema import Schema
 
-__all__ = ["Param", "Plan", "PlanNode", "Shape", "WriteSpec", "fingerprint_of"]
+__all__ = ["Param", "Plan", "PlanNode", "Shape", "WriteSpec", "fingerprint_of", "form_of"]
 
 ParamKind = Literal["field", "state", "context", "item", "resource"]
 Shape = dict[str, Any]
@@ -138,16 +138,21 @@ class Plan:
         return {node.name: node for node in self.nodes}
 
 
-_NOT_FORM = frozenset({"turns", "counts_turns", "limit"})
+_LIMITS = frozenset({"turns", "counts_turns", "limit"})
 
 
-def _form(part: Any) -> Any:
-    if isinstance(part, dict):
-        return {name: _form(inner) for name, inner in part.items() if name not in _NOT_FORM}
-    return [_form(inner) for inner in part] if isinstance(part, list) else part
+def _unlimited(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name not in _LIMITS}
+
+
+def form_of(shape: Shape) -> Shape:
+    """A shape without the limits: a run that one of them stopped goes on with code that has a higher one."""
+    nodes = [_unlimited(node) for node in shape.get("nodes", [])]
+    groups = [[_unlimited(group) for group in groups] for groups in shape.get("groups", [])]
+    return {**shape, "nodes": nodes, "groups": groups}
 
 
 def fingerprint_of(shape: Shape) -> str:
-    """Hash a shape. Limits are left out: a run that one of them stopped goes on with code that has a higher one."""
-    text = json.dumps(_form(shape), sort_keys=True, separators=(",", ":"))
+    """Hash the form of a shape."""
+    text = json.dumps(form_of(shape), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

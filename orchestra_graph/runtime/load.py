@@ -11,7 +11,7 @@ from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import RunState
 from orchestra_graph.core.snapshot import needed, thaw
 from orchestra_graph.errors import GraphChanged
-from orchestra_graph.graph.plan import Plan, Shape
+from orchestra_graph.graph.plan import Plan, Shape, form_of
 from orchestra_graph.runtime.journal import event_of
 from orchestra_graph.store.base import RunRow, Store
 
@@ -76,6 +76,7 @@ async def check_unchanged(store: Store, plan: Plan, row: RunRow) -> None:
 
 def changes_between(before: Shape, now: Shape) -> list[str]:
     """What differs between two forms of a graph, one line each."""
+    before, now = form_of(before), form_of(now)
     lines = _named("node", _by_name(before.get("nodes", [])), _by_name(now["nodes"]))
     lines += _named("field", before.get("fields", {}), now["fields"])
     old, new = _edges(before), _edges(now)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from orchestra_graph import Engine, Graph, GraphChanged, State, append, ask, later, node
+from orchestra_graph import END, Engine, Graph, GraphChanged, State, Stopped, append, ask, later, node
 from orchestra_graph.graph.builder import Graph as Builder
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime import driver
@@ -107,6 +107,42 @@ async def test_a_run_of_another_form_is_refused_with_all_that_differs(tmp_path: 
             await check_unchanged(engine.store, changed.compile(), row)
         assert {"node 'extra' is new", "the edge confirm -> extra is new"} <= set(caught.value.changes)
         assert "Nothing was changed" in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_a_limit_stopped_goes_on_with_code_that_has_a_higher_one(tmp_path: Path) -> None:
+    @node(writes="turns")
+    async def again(turns: int) -> int:
+        return turns + 1
+
+    def four(turns: int) -> bool:
+        return turns < 4
+
+    def limited(turns: int) -> Graph[Turns]:
+        graph = Graph(Turns, name="g")
+        graph.start(again)
+        graph.edge(again, again, when=four)
+        graph.edge(again, END, otherwise=True)
+        graph.limit(again, turns=turns)
+        return graph
+
+    async with Engine(database(tmp_path), graphs=[limited(2)]) as engine:
+        stopped = await (await engine.start(limited(2), Turns(), key="k")).wait()
+        assert isinstance(stopped, Stopped)
+        assert stopped.state.turns == 2
+    async with Engine(database(tmp_path), graphs=[higher := limited(9)]) as engine:
+        run = await engine.get("k", higher)
+        await run.retry()
+        assert (await run.result()).turns == 4
+
+
+def test_a_field_that_is_named_like_a_limit_is_part_of_the_form() -> None:
+    assert "field 'turns' is gone" in changes_between(shape(Turns, first=extra, declare=None), shape())
+
+
+class Turns(State):
+    turns: int = 0
+    y: str = ""
 
 
 class Doc(State):
