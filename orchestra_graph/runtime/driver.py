@@ -224,7 +224,7 @@ class Drive:
             self._at(event.retry_at, self._due, event.id)
         elif isinstance(event, ev.QuestionAsked):
             self._begin_watch()
-        elif isinstance(event, ev.RunRetried):
+        elif isinstance(event, ev.RunResumed | ev.RunRetried):
             self._limit_time()
         elif isinstance(event, ev.LimitPassed):
             for identity, task in self._tasks.items():
@@ -443,7 +443,8 @@ class Drive:
                 self._at(activation.retry_at, self._due, activation.id)
         if self.run.asking:
             self._begin_watch()
-        self._limit_time()
+        if not self._inbox:  # else time counts from the event on with which the run goes on
+            self._limit_time()
 
     def _at(self, moment: float, call: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
         def ring() -> None:
@@ -525,6 +526,7 @@ class Drive:
             self._inbox = deque(h for h in self._inbox if isinstance(h.event, ev.RunCancelled))
             self._answered.clear()
             self._look_again = True
+            self._set_timers()
         self.epoch = epoch
         if self.run.status == "running":
             return False

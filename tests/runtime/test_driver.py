@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -488,8 +489,8 @@ async def test_a_fast_branch_goes_on_while_a_slow_one_still_runs(tmp_path: Path)
     assert order == ["fast_1", "fast_2", "fast_3", "slow", "join"]
     # In the order of the graph, not of the clock; and the join saw both branches, once.
     assert state.log == state.notes == ["slow", "fast_1", "fast_2", "fast_3"]
-    # One commit lies between a node and the next; 20 ms is what is promised on an idle machine.
-    assert gap[1] - gap[0] < 0.5
+    # One commit lies between a node and the next: a few milliseconds, on a machine that does nothing else.
+    assert gap[1] - gap[0] < 2
 
 
 @pytest.mark.parametrize("winner", ["a", "b", "c"])
@@ -587,7 +588,6 @@ async def test_beside_a_failure_what_runs_ends_and_is_kept_and_nothing_new_start
         broken.clear()
         ran.clear()
         await run.retry()
-        assert await run.status() == "running"
         state = done(await run.wait())
         assert state.text == "ok=True"
         assert state.log == ["wrong", "sibling", "after"]
@@ -746,6 +746,66 @@ async def test_more_seconds_can_be_given_for_another_go() -> None:
 
 
 @in_virtual_time
+async def test_a_limit_on_seconds_may_be_new_with_another_go() -> None:
+    @node
+    async def first() -> None:
+        await asyncio.sleep(10)
+
+    @node
+    async def second() -> None:
+        await asyncio.sleep(100)
+
+    graph = chain(first, second)
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Sheet(), limits=Limits(steps=1))
+        stopped(await run.wait())
+        await run.retry(limits=Limits(seconds=30))
+        assert stopped(await run.wait()).limit == "seconds"
+        assert elapsed() == 40
+
+
+class Shifted:
+    """The machine's clock, and some time more."""
+
+    def __init__(self) -> None:
+        self.more = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.more
+
+
+@pytest.mark.asyncio
+async def test_time_in_which_nobody_drove_the_run_does_not_count(tmp_path: Path) -> None:
+    """It was left in the middle of a node, and taken up again much later."""
+    clock, running = Shifted(), asyncio.Event()
+    hold = [True]
+
+    @node(writes="text")
+    async def work() -> str:
+        running.set()
+        if hold:
+            await asyncio.Event().wait()
+        return "done"
+
+    graph = chain(work)
+    async with Engine(database(tmp_path), graphs=[graph], clock=clock) as engine:
+        await engine.start(graph, Sheet(), key="k", limits=Limits(seconds=60))
+        await running.wait()
+    hold.clear()
+    clock.more += 10_000
+    async with Engine(database(tmp_path), graphs=[graph], clock=clock) as engine:
+        append = engine.store.append
+
+        async def slowly(change: Any) -> None:
+            for _ in range(20):  # time for whatever was set to ring at once
+                await asyncio.sleep(0)
+            await append(change)
+
+        engine.store.append = slowly  # type: ignore[method-assign]
+        assert done(await (await engine.get("k", graph)).wait()).text == "done"
+
+
+@in_virtual_time
 async def test_time_that_passes_before_the_next_attempt_counts_for_the_limit_on_seconds() -> None:
     call, _ = flaky(1, retry=Retry(attempts=2, delay=60, jitter=0))
     graph = chain(call)
@@ -864,6 +924,31 @@ async def test_a_cancel_at_any_moment_either_takes_or_says_that_the_run_had_ende
             await run.cancel()
             assert isinstance(await run.wait(timeout=20), Cancelled)
             assert await run.questions() == []
+
+
+@pytest.mark.asyncio
+async def test_a_cancel_that_comes_while_a_failure_is_written_down_cancels_what_has_failed(tmp_path: Path) -> None:
+    @node
+    async def wrong() -> None:
+        raise ValueError
+
+    graph = chain(wrong)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        append = engine.store.append
+        cancelling: list[asyncio.Task[None]] = []
+
+        async def watched(change: Any) -> None:
+            if any(row.kind == "RunEnded" for row in change.rows) and not cancelling:
+                cancelling.append(asyncio.create_task(run.cancel()))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            await append(change)
+
+        engine.store.append = watched  # type: ignore[method-assign]
+        run = await engine.start(graph, Sheet())
+        failed(await run.wait())
+        await asyncio.wait_for(cancelling[0], 20)
+        assert await run.status() == "cancelled"
 
 
 # -- letting go --------------------------------------------------------------------------------------------
@@ -1034,6 +1119,90 @@ async def test_a_run_that_another_engine_took_in_between_is_left_to_it(tmp_path:
         assert done(await theirs.wait(timeout=20)).text == "ok=True"
         outcome = await asyncio.wait_for(waiting, 20)
         assert outcome.run == "k"
+        engine.store = store
+
+
+class Stale:
+    """A store that reads the questions once more before the run rests, and is slow to hand out what it read."""
+
+    def __init__(self, store: Any, meanwhile: Callable[[], Any]):
+        self._store, self._meanwhile = store, meanwhile
+        self._armed = False
+        self._over = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def append(self, change: Any) -> None:
+        await self._store.append(change)
+        self._armed |= change.release and not self._over.is_set()
+
+    async def questions(self, *args: Any, **more: Any) -> Any:
+        found = await self._store.questions(*args, **more)
+        if self._armed and asyncio.current_task().get_name().startswith("run "):  # type: ignore[union-attr]
+            self._armed = False
+            await self._meanwhile()
+            self._over.set()
+        elif "answers" in asyncio.current_task().get_name():  # type: ignore[union-attr]
+            await self._over.wait()  # whoever else looks for answers comes too late
+        return found
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_an_answer_is_seen_that_comes_when_the_last_look_at_the_questions_is_over(
+    place: str, tmp_path: Path
+) -> None:
+    graph = question_then_node()
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+
+        async def answer() -> None:
+            await asyncio.create_task(run.answer("confirm", True))
+
+        store = engine.store
+        engine.store = Stale(store, answer)
+        run = await engine.start(graph, Sheet())
+        async with asyncio.timeout(20):
+            while await run.status() != "done":  # nobody waits for the run: the answer alone must move it
+                await store.changes(20)
+        engine.store = store
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_another_engine_left_for_its_next_attempt_is_tried_again_in_time(tmp_path: Path) -> None:
+    """It was taken, moved, and left again, between the moment in which it was given up and the one of the answer."""
+    attempts: list[int] = []
+    reached = asyncio.Event()
+
+    @ask(writes="ok")
+    async def confirm() -> Question[bool]:
+        return Question("Well?")
+
+    @node(writes="text", retry=Retry(attempts=2, delay=0.05, jitter=0))
+    async def behind(ctx: Context) -> str:
+        attempts.append(ctx.attempt)
+        if ctx.attempt == 1:
+            reached.set()
+            raise ConnectionError
+        return "done"
+
+    graph = chain(confirm, behind)
+    url = database(tmp_path)
+    async with Engine(url, graphs=[graph]) as engine:
+        store = engine.store
+
+        async def move() -> None:
+            async with Engine(url, graphs=[graph]) as other:
+                run = await other.get("k", graph)
+                await run.answer("confirm", True)
+                await run.resume()
+                await reached.wait()
+                await until_logged(run, "NodeFailed")
+
+        engine.store = Interposed(store, move)
+        run = await engine.start(graph, Sheet(), key="k")
+        assert done(await run.wait(timeout=20)).text == "done"
+        assert attempts == [1, 2]
         engine.store = store
 
 

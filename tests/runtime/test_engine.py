@@ -380,6 +380,28 @@ async def test_many_may_wait_for_one_run_and_it_is_driven_once(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
+async def test_a_run_that_goes_on_while_somebody_looks_at_it_is_looked_at_again(tmp_path: Path) -> None:
+    url = database(tmp_path)
+    async with Engine(url, graphs=[letter]) as engine, Engine(url, graphs=[letter]) as other:
+        run = await engine.start(letter, Sheet(), key="k")
+        asked(await run.wait())
+        find = engine.store.find
+        moved: list[str] = []
+
+        async def find_and_be_overtaken(key: str) -> Any:
+            found = await find(key)
+            if not moved:
+                moved.append(key)
+                theirs = await other.get("k", letter)
+                await theirs.answer("confirm", True)
+                done(await theirs.wait())
+            return found
+
+        engine.store.find = find_and_be_overtaken  # type: ignore[method-assign]
+        assert done(await run.wait()).ok is True
+
+
+@pytest.mark.asyncio
 async def test_waiting_again_for_a_run_that_waits_writes_nothing(tmp_path: Path) -> None:
     async with Engine(database(tmp_path), graphs=[letter]) as engine:
         run = await engine.start(letter, Sheet(), key="k")

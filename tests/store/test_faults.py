@@ -1,6 +1,6 @@
 """What goes wrong with a database, and what it leaves behind."""
 
-# ruff: noqa: ASYNC240  # looking at a small file does not disturb a test's event loop
+# looking at a small file does not disturb a test's event loop
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Who owns a run, when owners live, close and die. The processes are real."""
 
-# ruff: noqa: ASYNC240  # looking at a small file does not disturb a test's event loop
+# looking at a small file does not disturb a test's event loop
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240  # looking at a small file does not disturb a test's event loop
+# looking at a small file does not disturb a test's event loop
 
 from __future__ import annotations
 
