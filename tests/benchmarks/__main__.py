@@ -7,16 +7,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import chain, fan, growth, imports
+from tests.benchmarks import branches, chain, fan, growth, imports
 
 __all__ = ["main"]
 
 
 def main() -> int:
     """Run all benchmarks, or those named on the command line."""
-    wanted = sys.argv[1:] or ["chain", "growth", "fan", "imports"]
+    wanted = sys.argv[1:] or ["chain", "growth", "fan", "branches", "imports"]
     missed = 0
-    for module in (chain, growth, fan, imports):
+    for module in (chain, growth, fan, branches, imports):
         name = module.__name__.rsplit(".", 1)[-1]
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:
