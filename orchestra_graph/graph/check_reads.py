@@ -12,7 +12,7 @@ from orchestra_graph.graph.paths import NoStep, type_at
 from orchestra_graph.graph.plan import PlanNode
 from orchestra_graph.graph.reads import UNWRITTEN, Read, asked_of, choice_type, path_of
 from orchestra_graph.graph.signature import type_name
-from orchestra_graph.graph.subject import Subject, shown, shown_value
+from orchestra_graph.graph.subject import Subject, in_code, shown, shown_value
 from orchestra_graph.graph.topology import Scope
 from orchestra_graph.state.schema import FieldSpec
 
@@ -33,7 +33,7 @@ def paths_exist(subject: Subject) -> Iterator[Problem]:
             yield Problem(
                 code="unknown-path",
                 what=f"{asked.who(subject.plan)} leads to '{steps[missing.step]}', which {holder} has not.{hint}",
-                mend=f"{holder} has: {known}" if known else f"{holder} has no attributes",
+                mend=f"{holder} has: {known}" if known else f'"{".".join([root, *steps[: missing.step]])}"',
                 where=asked.where,
             )
 
@@ -97,7 +97,10 @@ def _innermost(subject: Subject, vertex: int) -> Scope | None:
 
 
 def _choice(group: Group) -> str:
-    return group.choice if isinstance(group.choice, str) else f"what {label_of(group.choice)} returns"
+    if isinstance(group.choice, str):
+        return group.choice
+    name = label_of(group.choice)
+    return "what the lambda returns" if name == "..." else f"what {name} returns"
 
 
 # -- reads -----------------------------------------------------------------------------------------------
@@ -131,48 +134,48 @@ def _bad_read(subject: Subject, read: Read, member: Any) -> Problem:
     walk = subject.values.walk(read, member)
     spec = subject.schema.fields[read.path[0]]
     path, way = ".".join(read.path), subject.way(walk)
-    unset = walk[0] == 0 and not spec.required and member is type(None)
-    code = "none-in-path" if read.through else "read-before-write" if unset else "wrong-type-read"
-    taken = path if read.wanted is Any else f"{path}: {type_name(read.wanted)}"
+    by_default = walk[0] == 0 and not spec.required and member is type(None)
     if member is UNWRITTEN:
         code, what = "read-before-write", f"reads {path}, but nothing has written it on the way {way}"
-    elif walk[0] == 0:
-        what = f"reads {taken}, but {path} may {'still ' if unset else ''}be {shown(member)} on the way {way}"
+    elif read.through:
+        code, what = "none-in-path", f"needs {path}, which may {'still ' if by_default else ''}be None: {way}"
     else:
-        written = type_name(subject.plan.nodes[walk[0]].writes.fields[spec.name])
-        what = f"reads {taken}, but '{subject.name(walk[0])}' writes {spec.name}: {written}, on the way {way}"
-    mend = _write_it(subject, spec, read, walk) if member is UNWRITTEN else _lead_away(subject, read, member, walk)
+        code = "read-before-write" if by_default else "wrong-type-read"
+        what = f"reads {path}: {type_name(read.wanted)}, but {_found(subject, spec, member, walk, by_default)}"
+    mend = _write_it(subject, spec, walk) if member is UNWRITTEN else _lead_away(subject, read, member, walk)
     return Problem(code=code, what=f"{read.who} {what}", mend=mend, where=read.where)
 
 
-def _write_it(subject: Subject, spec: FieldSpec, read: Read, walk: Sequence[int]) -> str:
+def _found(subject: Subject, spec: FieldSpec, member: Any, walk: Sequence[int], by_default: bool) -> str:
+    """What may be there instead: from the start, or written by a node."""
+    way = f" on the way {subject.way(walk)}" if len(walk) > 1 else ""
+    if walk[0] == 0:
+        return f"{spec.name} may {'still ' if by_default else ''}be {shown(member)}{way}"
+    writer = subject.plan.nodes[walk[0]]
+    return f"'{writer.name}' writes {spec.name}: {type_name(writer.writes.fields[spec.name])}{way}"
+
+
+def _write_it(subject: Subject, spec: FieldSpec, walk: Sequence[int]) -> str:
     nodes = subject.plan.nodes
     writers = [n.name for n in nodes if spec.name in n.writes.certain and n.index not in walk]
+    source = walk[-2] if len(walk) > 1 else 0
+    mend = f'Let a node write it:   @node(writes="{spec.name}")'
     if writers:
-        mend = f"Lead that way through one that writes it:   {_edge(subject, read, walk, writers[0])}"
-    else:
-        mend = f'Let a node write it:   @node(writes="{spec.name}")'
+        edge = f"graph.edge({subject.name(source)}, {writers[0]})" if source else f"graph.start({writers[0]})"
+        mend = f"Lead that way through one that writes it:   {edge}"
     return f"{mend}\nOr have it given at the start:   {spec.name}: {type_name(spec.annotation)}"
 
 
-def _edge(subject: Subject, read: Read, walk: Sequence[int], target: str) -> str:
-    source = walk[-1] if read.after or len(walk) < 2 else walk[-2]
-    return f"graph.edge({subject.name(source)}, {target})" if source else f"graph.start({target})"
-
-
 def _lead_away(subject: Subject, read: Read, member: Any, walk: Sequence[int]) -> str:
-    path, field = ".".join(read.path), read.path[-1]
-    source = walk[-1] if read.after or len(walk) < 2 else walk[-2]
+    path, taken = ".".join(read.path), len(read.path) == 1 and not read.through
     mends = []
-    if read.wanted is not Any and not read.through:
-        kept = dict.fromkeys([*map(type_name, members(read.wanted)), shown(member)])
-        mends.append(f"Take it as it may be:   {field}: {' | '.join(kept)}")
+    if taken:
+        mends.append(f"Take it as it may be:   {path}: {type_name(read.wanted)} | {type_name(member)}")
+    source = walk[-1] if read.after or len(walk) < 2 else walk[-2]
     if value_of(member) is not None and source:
-        target = subject.name(read.vertex) if not read.after else "..."
-        case = f"{{{shown(member)}: ...}}"
-        mends.append(
-            f'Or leave that way before:   graph.switch({subject.name(source)}, "{path}", {case}, default={target})'
-        )
+        target = "..." if read.after else subject.name(read.vertex)
+        switch = f'graph.switch({subject.name(source)}, "{path}", {{{in_code(member)}: ...}}, default={target})'
+        mends.append(f"{'Or lead' if taken else 'Lead'} that value away before:   {switch}")
     return "\n".join(mends) or f'Let a node write it before:   @node(writes="{read.path[0]}")'
 
 
@@ -269,7 +272,7 @@ def _uncovered(
         )
     elif missing:
         values = " and ".join(map(shown, missing))
-        cases = ", ".join(f"{shown(member)}: ..." for member in missing)
+        cases = ", ".join(f"{in_code(member)}: ..." for member in missing)
         how = ""
         if missing == [type(None)] and isinstance(group.choice, str):
             walk = subject.values.walk(_read_of(node, group.choice), type(None))
@@ -283,4 +286,7 @@ def _uncovered(
 
 
 def _choice_code(group: Group) -> str:
-    return repr(group.choice).replace("'", '"') if isinstance(group.choice, str) else label_of(group.choice)
+    if isinstance(group.choice, str):
+        return f'"{group.choice}"'
+    name = label_of(group.choice)
+    return "lambda ...: ..." if name == "..." else name

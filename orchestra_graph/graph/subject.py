@@ -18,7 +18,7 @@ from orchestra_graph.graph.values import Values
 from orchestra_graph.graph.ways import Ways, ways_of
 from orchestra_graph.state.schema import Schema
 
-__all__ = ["Subject", "shown", "shown_value"]
+__all__ = ["Subject", "in_code", "shown", "shown_value"]
 
 
 class Subject:
@@ -90,3 +90,9 @@ def shown(member: Any) -> str:
     """A member of a type: a value, or a class."""
     value = value_of(member)
     return type_name(member) if value is None else shown_value(value[0])
+
+
+def in_code(member: Any) -> str:
+    """A member that is one value, as a line to type has it."""
+    text = shown(member)
+    return f'"{text[1:-1]}"' if text.startswith("'") and '"' not in text else text

@@ -471,9 +471,7 @@ class Drive:
 
     def _used(self) -> float:
         """Seconds in which the run had something to do: until its last event, and since."""
-        run = self.run
-        busy = len(run.live) > run.asking + run.failed
-        return run.active + (self.clock.now() - run.last_at if busy else 0.0)
+        return self.run.active + self.clock.now() - self.run.last_at
 
     def _look_at_time(self) -> None:
         allowed = self.run.seconds_allowed

@@ -3,6 +3,7 @@
 import pytest
 
 from orchestra_graph.errors import GraphError, Problem
+from orchestra_graph.graph import conflicts
 from tests.graph.correct import PROGRAMS
 from tests.graph.mistakes import MISTAKES, Mistake
 
@@ -31,3 +32,12 @@ def test_a_mistake_is_named_with_its_line_and_its_mend(name: str) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_correct_program_is_left_in_peace(name: str) -> None:
     assert PROGRAMS[name]().compile().warnings == ()
+
+
+def test_a_graph_with_too_many_pairs_is_let_through_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conflicts, "MOST_PAIRS", 0)
+
+    (problem,) = problems_of(MISTAKES["both_branches_write"])
+
+    assert (problem.code, problem.severity) == ("too-many-pairs", "warning")
+    assert "last" in problem.mend

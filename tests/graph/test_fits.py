@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, ForwardRef, Generic, Literal, NamedTuple, NewType, Protocol, TypeVar
+from re import Pattern
+from typing import (
+    Annotated,
+    Any,
+    ForwardRef,
+    Generic,
+    Literal,
+    LiteralString,
+    NamedTuple,
+    Never,
+    NewType,
+    NoReturn,
+    Protocol,
+    Self,
+    SupportsInt,
+    TypeVar,
+)
 
 import pytest
 from pydantic import BaseModel
@@ -214,3 +231,35 @@ def test_collections_and_typed_dicts_are_told_apart() -> None:
     assert is_typed_dict(Info)
     assert not is_typed_dict(dict[str, int])
     assert not is_typed_dict(Document)
+
+
+STRANGE: list[Any] = [
+    *(annotation for pair in (*YES, *NO, *UNKNOWN) for annotation in pair),
+    Never,
+    NoReturn,
+    LiteralString,
+    Self,
+    type,
+    type[int],
+    Callable,
+    Callable[[int], str],
+    Callable[..., Any],
+    tuple[()],
+    Awaitable[int],
+    Generator[int, None, None],
+    deque[int],
+    Pattern[str],
+    SupportsInt,
+    Box,
+    Annotated[int | None, {"not": "hashable"}],
+    list[Annotated[int, ["not hashable"]]],
+    ...,
+    3,
+]
+
+
+def test_no_annotation_is_too_strange() -> None:
+    for given in STRANGE:
+        assert all(fits(given, wanted) in (True, False, None) for wanted in STRANGE)
+        assert members(given)
+        element_of(given)

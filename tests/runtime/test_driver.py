@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from orchestra_graph import (
     Cancelled,
     Context,
+    Done,
     Engine,
     Graph,
     Item,
@@ -433,6 +435,39 @@ async def test_a_node_that_changes_what_it_got_and_what_it_gave_changes_nothing_
         state.items.append(5)
         (await run.state()).log.append("mine")
         assert await run.state() == Sheet(items=[1, 2], log=["[1, 2, 4]", "[1, 2]"])
+
+
+@pytest.mark.asyncio
+async def test_a_switch_that_has_no_case_fails_the_node_before_it_and_a_retry_goes_on() -> None:
+    ways = ["sideways"]
+
+    def way(count: int) -> Literal["left", "right"]:
+        return ways[0]  # type: ignore[return-value]
+
+    @node(writes="count")
+    async def one() -> int:
+        return 1
+
+    @node(writes="left")
+    async def go_left() -> str:
+        return "l"
+
+    @node(writes="right")
+    async def go_right() -> str:
+        return "r"
+
+    graph = Graph(Sheet, name="g")
+    graph.start(one)
+    graph.switch(one, way, {"left": go_left, "right": go_right})
+    async with Engine(graphs=[graph]) as engine:
+        run = await engine.start(graph, Sheet())
+        outcome = failed(await run.wait(), "SwitchMissed")
+        assert outcome.reason.startswith(
+            "one: SwitchMissed: the switch has no case for 'sideways'; it has 'left', 'right'"
+        )
+        ways[0] = "right"
+        await run.retry()
+        assert done(await run.wait()).right == "r"
 
 
 # -- joins -------------------------------------------------------------------------------------------------
@@ -927,13 +962,13 @@ async def test_a_cancel_at_any_moment_either_takes_or_says_that_the_run_had_ende
 
 
 @pytest.mark.asyncio
-async def test_a_cancel_that_comes_while_a_failure_is_written_down_cancels_what_has_failed(tmp_path: Path) -> None:
+async def test_a_cancel_that_comes_while_a_failure_is_written_down_cancels_what_has_failed() -> None:
     @node
     async def wrong() -> None:
         raise ValueError
 
     graph = chain(wrong)
-    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+    async with Engine(graphs=[graph]) as engine:
         append = engine.store.append
         cancelling: list[asyncio.Task[None]] = []
 
@@ -1029,6 +1064,103 @@ async def test_leaving_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             assert state.log == ["one", "two", "three", "four"]
             finished += [json.loads(body)["id"] for body in await bodies(run, "NodeFinished")]
     assert len(finished) == 4 * 30
+
+
+class Weather:
+    """How long every attempt takes, and whether it fails, by a seed; the same seed is the same weather."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def chance(self, *about: object) -> random.Random:
+        return random.Random(f"{self.seed}/{about}")
+
+    async def rage(self, ctx: Context) -> None:
+        chance = self.chance(ctx.id, ctx.attempt)
+        await asyncio.sleep(chance.choice([0, 0, 1, 5, 20]) * chance.random())
+        if ctx.attempt < 3 and chance.random() < 0.2:
+            raise ConnectionError("storm")
+
+
+def stormy(weather: Weather) -> Graph[Sheet]:
+    """A loop around a fan-out with a question in each turn, beside a side branch."""
+    tough = Retry(attempts=5, delay=3)
+
+    @node(writes="items", retry=tough)
+    async def plan(count: int, ctx: Context) -> list[int]:
+        await weather.rage(ctx)
+        return list(range(count + 2))
+
+    @node(writes="notes", retry=tough)
+    async def begin(item: Item[int], count: int, ctx: Context) -> list[str]:
+        await weather.rage(ctx)
+        return [f"{count}:{item}"]
+
+    @node(writes="total", retry=tough)
+    async def end(item: Item[int], ctx: Context) -> int:
+        await weather.rage(ctx)
+        return item
+
+    @ask(writes="log")
+    async def confirm(count: int) -> Question[str]:
+        return Question(f"turn {count}?")
+
+    @node(writes="log", retry=tough)
+    async def beside(count: int, ctx: Context) -> str:
+        await weather.rage(ctx)
+        return f"beside {count}"
+
+    @node(writes="count", retry=tough)
+    async def step(count: int, log: list[str], ctx: Context) -> int:
+        await weather.rage(ctx)
+        return count + 1
+
+    graph = Graph(Sheet, name="stormy")
+    graph.start(plan)
+    graph.each(plan, "items", begin, collect=confirm, limit=2)
+    graph.chain(begin, end, confirm)
+    graph.edge(plan, beside)
+    graph.edge([confirm, beside], step)
+    graph.edge(step, plan, when=lambda count: count < 3)
+    return graph
+
+
+async def through_the_storm(engine: Engine, graph: Graph[Sheet], weather: Weather, leaves: bool) -> Sheet:
+    """Drive a run to its end; with *leaves*, leaving it again and again."""
+    chance = weather.chance("leaving", leaves)
+    for _ in range(1000):
+        async with engine:
+            run = await engine.start(graph, Sheet(), key="k")
+            try:
+                outcome = await run.wait(timeout=chance.random() * 40 if leaves else None)
+            except TimeoutError:
+                continue
+            if isinstance(outcome, Done):
+                ids = [json.loads(body)["id"] for body in await bodies(run, "NodeFinished")]
+                assert len(ids) == len(set(ids)) == 3 * 4 + 2 * (2 + 3 + 4)
+                return outcome.state
+            for question in asked(outcome):
+                await run.answer(question.id, f"yes to {question.id}")
+    raise AssertionError("the run does not end")
+
+
+@pytest.mark.parametrize("seeds", [range(15), range(15, 30)], ids=str)
+def test_whenever_it_is_left_a_run_comes_to_the_same_end(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through failures, questions, its log and its snapshots, at whatever moment it was let go of."""
+    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 7)
+    monkeypatch.setattr(driver, "_SNAPSHOT_GROWTH", 0)
+    found: set[str] = set()
+
+    @in_virtual_time
+    async def at(seed: int, leaves: bool) -> None:
+        weather = Weather(seed)
+        graph = stormy(weather)
+        found.add(repr(await through_the_storm(virtual(graph), graph, weather, leaves)))
+
+    for seed in seeds:
+        for leaves in (False, True):
+            at(seed, leaves)
+    assert len(found) == 1
 
 
 # -- answers that come while the run comes to rest ---------------------------------------------------------

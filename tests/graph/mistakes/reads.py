@@ -249,7 +249,7 @@ def misspelled_step() -> Graph[Any]:
     return graph
 
 
-@mistake("unknown-path", "leads to 'size', which str has not", "str")
+@mistake("unknown-path", "leads to 'size', which str has not", '"text"')
 def step_into_a_text() -> Graph[Any]:
     graph = Graph(Ticket, name="ticket")
     graph.start(find)
@@ -257,7 +257,11 @@ def step_into_a_text() -> Graph[Any]:
     return graph
 
 
-@mistake("none-in-path", "reads known, but known may still be None", 'graph.switch(classify, "known", {None: ...}')
+@mistake(
+    "none-in-path",
+    "needs known, which may still be None: start -> classify",
+    'graph.switch(classify, "known", {None: ...}',
+)
 def step_through_none() -> Graph[Any]:
     graph = Graph(Ticket, name="ticket")
     graph.start(classify)
@@ -265,7 +269,7 @@ def step_through_none() -> Graph[Any]:
     return graph
 
 
-@mistake("none-in-path", "reads order.owner, but 'find' writes order: Order", "order.owner")
+@mistake("none-in-path", "needs order.owner, which may be None: find", 'graph.switch(find, "order.owner", {None: ...}')
 def step_through_an_inner_none() -> Graph[Any]:
     graph = Graph(Ticket, name="ticket")
     graph.start(find)
@@ -273,7 +277,7 @@ def step_through_an_inner_none() -> Graph[Any]:
     return graph
 
 
-@mistake("none-in-path", "the path 'perhaps' of the each after 'classify' reads perhaps", "perhaps")
+@mistake("none-in-path", "the path 'perhaps' of the each after 'classify' needs perhaps", "perhaps")
 def items_that_may_be_none() -> Graph[Any]:
     @node
     def work(part: Item[str]) -> None: ...

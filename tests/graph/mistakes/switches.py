@@ -31,7 +31,7 @@ def classify(text: str) -> Literal["billing", "bug", "other"]:
 def work(text: str) -> None: ...
 
 
-@mistake("unhandled-case", "over kind has no case for 'other'", "graph.switch(classify, \"kind\", {..., 'other': ...})")
+@mistake("unhandled-case", "over kind has no case for 'other'", 'graph.switch(classify, "kind", {..., "other": ...})')
 def literal_left_out() -> Graph[Any]:
     graph = Graph(Case, name="case")
     graph.start(classify)
@@ -74,7 +74,7 @@ def result_of_a_function_left_out() -> Graph[Any]:
     return graph
 
 
-@mistake("unhandled-case", "over topics has no case for 'law'", "'law': ...")
+@mistake("unhandled-case", "over topics has no case for 'law'", '"law": ...')
 def topic_left_out() -> Graph[Any]:
     graph = Graph(Case, name="case")
     graph.start(work)
