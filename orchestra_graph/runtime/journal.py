@@ -12,13 +12,16 @@ from orchestra_graph.core import events as ev
 from orchestra_graph.errors import EngineBug, StoreBroken
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.signature import hints_of
-from orchestra_graph.state.codec import JsonCodec, parse
+from orchestra_graph.state.codec import FieldCodec, JsonCodec, parse
 from orchestra_graph.store.base import LogRow
 
 __all__ = ["Fragments", "body_of", "event_of", "items_codec", "text"]
 
 Fragments = Mapping[str, str]
 """Field to the JSON of what is written there, as it was made when the value was accepted."""
+
+
+_Load = Callable[[FieldCodec, Any], Any]
 
 
 def text(value: Any) -> str:
@@ -104,10 +107,10 @@ def event_of(row: LogRow, plan: Plan | None, url: str = "the log") -> ev.Event:
         ) from error
 
 
-def _writes_in(body: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
+def _writes_in(body: Mapping[str, Any], plan: Plan | None, load: _Load = FieldCodec.load) -> dict[str, Any]:
     if plan is None:
         return {}
-    return {name: plan.codec.fields[name].load(value) for name, value in body.get("writes", {}).items()}
+    return {name: load(plan.codec.fields[name], value) for name, value in body.get("writes", {}).items()}
 
 
 def _limits_in(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def _finished_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Ev
     return ev.NodeFinished(
         at=at,
         id=body["id"],
-        writes=_writes_in(body, plan),
+        writes=_writes_in(body, plan, FieldCodec.load_operand),
         taken=taken,
         items=items,
         attempt=body.get("attempt", 1),

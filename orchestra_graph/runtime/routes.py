@@ -97,13 +97,26 @@ def _same(value: Any, case: Any) -> bool:
 def _switch(plan: Plan, node: PlanNode, group: Group, look: Look, found: Route) -> None:
     assert group.choice is not None
     chosen = read_choice(group.choice, look)
-    for value in chosen if isinstance(chosen, list | tuple | set | frozenset) else [chosen]:
+    several = isinstance(chosen, list | tuple | set | frozenset)
+    if several and not chosen:
+        _switch_over_nothing(plan, node, group, chosen, found)
+    for value in chosen if several else [chosen]:
         edges = [i for i in group.edges if any(_same(value, case) for case in plan.edges[i].values)]
         edges = edges or [i for i in group.edges if plan.edges[i].kind == "default"]
         if not edges:
             cases = [case for i in group.edges for case in plan.edges[i].values]
             raise SwitchMissed(node.name, value, cases)
         found.taken += [Taken(i) for i in edges if Taken(i) not in found.taken]
+
+
+def _switch_over_nothing(plan: Plan, node: PlanNode, group: Group, chosen: Any, found: Route) -> None:
+    """An empty list names no case: the branch may end there, else it is the default's, else nobody has said."""
+    if any(other.kind == "drop" for other in node.groups):
+        return
+    default = [Taken(i) for i in group.edges if plan.edges[i].kind == "default"]
+    if not default:
+        raise SwitchMissed(node.name, chosen, [case for i in group.edges for case in plan.edges[i].values])
+    found.taken += default
 
 
 def _each(plan: Plan, node: PlanNode, group: Group, look: Look, found: Route) -> None:

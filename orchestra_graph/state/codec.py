@@ -135,6 +135,8 @@ class FieldCodec(JsonCodec):
             self.annotation = spec.annotation
         self.spec = spec
         self._validator = _field_validator(schema, spec.name)
+        operands = _operand_type(spec)
+        self._operands = None if operands is None else JsonCodec(spec.name, operands)
         self.makes_tuple = spec.grows and (get_origin(spec.annotation) or spec.annotation) is tuple
         self.copy_part = _same if self.copy in (_same, list, tuple, dict, set) else copy.deepcopy
 
@@ -153,7 +155,23 @@ class FieldCodec(JsonCodec):
         """
         if self.spec.reducer is not None and self.spec.reducer.shape == "element":
             value = [value]
-        return self.accept(value)
+        return self.accept(value) if self._operands is None else self._operands.accept(value)
+
+    def load_operand(self, parsed: Any) -> Any:
+        """Read an operand back; see `load`."""
+        return self.load(parsed) if self._operands is None else self._operands.load(parsed)
+
+
+def _operand_type(spec: FieldSpec) -> Any:
+    """What a custom reducer says that it folds in, where that is something else than a value of the field."""
+    if spec.reducer is None or spec.reducer.shape != "value":
+        return None
+    try:
+        hints = typing.get_type_hints(spec.reducer.fold, include_extras=True)
+    except (NameError, TypeError):
+        return None
+    given = [kind for name, kind in hints.items() if name != "return"]
+    return given[1] if len(given) == 2 and given[1] not in (Any, spec.annotation) else None
 
 
 class Codec:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from orchestra_graph import END, Engine, Graph, GraphChanged, State, Stopped, append, ask, later, node
+from orchestra_graph import END, Engine, Graph, GraphChanged, State, Stopped, append, ask, later, node, reducer
 from orchestra_graph.graph.builder import Graph as Builder
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime import driver
@@ -181,3 +181,34 @@ async def test_what_had_to_be_replayed_is_counted_from_the_last_snapshot_on(
         assert loaded.behind.bytes == sum(len(r.body) for r in log)
         assert loaded.behind.size == len(snapshot.body)
         assert loaded.run.live["step@47"].revision.seen()["count"].value == 47  # type: ignore[union-attr]
+
+
+@reducer
+def counted(acc: dict[str, int], word: str) -> dict[str, int]:
+    return {**acc, word: acc.get(word, 0) + 1}
+
+
+class Words(State):
+    words: Annotated[dict[str, int], counted] = {}
+    sure: bool = False
+
+
+@pytest.mark.asyncio
+async def test_a_reducer_may_fold_in_another_type_than_its_field_has(tmp_path: Path) -> None:
+    @node(writes="words")
+    async def say() -> str:
+        return "well"
+
+    @ask(writes="sure")
+    async def confirm() -> Question[bool]:
+        return Question("Well?")
+
+    graph = Graph(Words, name="g")
+    graph.start(say)
+    graph.chain(say, confirm)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        await (await engine.start(graph, Words(), key="k")).wait()
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        run = await engine.get("k", graph)  # read back from the log
+        await run.answer("confirm", True)
+        assert (await run.result()).words == {"well": 1}

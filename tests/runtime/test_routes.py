@@ -218,3 +218,18 @@ def test_a_choice_is_a_field_a_path_or_a_function_of_fields() -> None:
 def test_a_function_of_what_is_not_there_is_told_so() -> None:
     with pytest.raises(NotWritten, match="number is not written yet"):
         read_choice(lambda number: number, lambda name: UNSET)
+
+
+def test_a_switch_over_an_empty_list_that_nobody_declared_goes_to_the_default() -> None:
+    @node
+    async def ask_it() -> None: ...
+
+    @node
+    async def one() -> None: ...
+
+    graph = Graph(Desk, name="g")
+    graph.start(ask_it)
+    graph.switch(ask_it, lambda number: [], {1: one}, default=END)
+    plan = graph.compile()
+    (taken,) = route(plan, plan.by_name["ask_it"], lambda name: 0).taken
+    assert plan.edges[taken.edge].kind == "default"
