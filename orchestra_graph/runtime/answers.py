@@ -15,6 +15,7 @@ from pydantic import (
     create_model,
     model_serializer,
 )
+from pydantic_core import PydanticSerializationError
 
 from orchestra_graph.clock import as_text
 from orchestra_graph.core.run import Activation
@@ -146,6 +147,10 @@ def check_by_schema(row: QuestionRow, value: Any) -> str:
     import jsonschema
 
     schema = json.loads(row.schema)
+    try:
+        value = json.loads(text(value))  # models, dates and decimals, too, as they would be stored
+    except PydanticSerializationError as refused:
+        raise WrongAnswer(row.id, str(refused), example_answer(schema)) from None
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
     error = next(iter(validator.iter_errors(value)), None)
     if error is not None:

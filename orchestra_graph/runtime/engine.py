@@ -23,6 +23,7 @@ from orchestra_graph.core.run import RunState
 from orchestra_graph.errors import (
     AlreadyAnswered,
     BadInput,
+    LimitReached,
     NotStorable,
     RunCancelled,
     RunEnded,
@@ -424,12 +425,12 @@ class Run(Generic[S]):
             RunFailed: It failed.
             RunWaiting: Only a person can move it.
             RunCancelled: It was cancelled.
-            RunStopped: A limit was reached.
+            RunStopped: A limit was reached; the `LimitReached` behind it has the state so far.
         """
         outcome = await self.wait()
         if isinstance(outcome, Done):
             return outcome.state
-        raise _ERRORS[type(outcome)](outcome) from getattr(outcome, "cause", None)
+        raise _ERRORS[type(outcome)](outcome) from _cause(outcome)
 
     async def resume(self) -> None:
         """Begin to drive the run, from wherever it stands. Does nothing to one that has ended.
@@ -557,6 +558,13 @@ class Run(Generic[S]):
                     cause=cause,
                     stored=stored,
                 )
+
+
+def _cause(outcome: Outcome[Any]) -> BaseException | None:
+    """What stands behind the error of a run without a result."""
+    if isinstance(outcome, Stopped):
+        return LimitReached(outcome.limit, outcome.allowed, outcome.state)
+    return outcome.cause if isinstance(outcome, Failed) else None
 
 
 def _note(row: RunRow) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +16,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import orchestra_graph.cli
 from orchestra_graph.cli.main import cli
 from tests.cli.graphs import DESK, ENDINGS
+
+# The commands are imported when they are first used. Were that while a test has replaced a function for a moment, they
+# would keep the replacement.
+for _module in pkgutil.iter_modules(orchestra_graph.cli.__path__, "orchestra_graph.cli."):
+    importlib.import_module(_module.name)
 
 
 @dataclass(frozen=True)

@@ -620,6 +620,10 @@ async def test_an_answer_is_checked_by_the_stored_schema_where_there_is_no_code(
         asked(await (await engine.start(simple, Case(), key="k")).wait())
         [row] = await engine.store.questions()
     assert json.loads(check_by_schema(row, {"granted": False})) == {"granted": False}
+    stored = check_by_schema(row, Approval(granted=True, limit=Decimal("2.50")))
+    assert json.loads(stored) == {"granted": True, "limit": "2.50", "note": ""}
+    with pytest.raises(WrongAnswer, match="Unable to serialize"):
+        check_by_schema(row, {"granted": object()})
     with pytest.raises(WrongAnswer, match="granted: 'no' is not of type 'boolean'"):
         check_by_schema(row, {"granted": "no"})
     with pytest.raises(WrongAnswer, match="'granted' is a required property"):

@@ -21,6 +21,7 @@ from orchestra_graph import (
     Engine,
     Graph,
     Item,
+    LimitReached,
     Limits,
     Question,
     Retry,
@@ -699,8 +700,10 @@ async def test_a_limit_on_steps_stops_the_run_with_what_is_there_and_a_retry_goe
         run = await engine.start(graph, Sheet(), limits=Limits(steps=8))
         outcome = stopped(await run.wait())
         assert (outcome.limit, outcome.allowed, outcome.state.count) == ("steps", 8, 8)
-        with pytest.raises(RunStopped, match="8 allowed"):
+        with pytest.raises(RunStopped, match="8 allowed") as caught:
             await run.result()
+        assert isinstance(caught.value.__cause__, LimitReached)
+        assert caught.value.__cause__.allowed == 8
         await run.retry()  # the same allowance once more
         assert stopped(await run.wait()).state.count == 16
         await run.retry(limits=Limits())
