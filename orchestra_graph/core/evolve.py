@@ -90,7 +90,9 @@ class _Step:
         wave.tokens.append(token)
         self.enter(target, stamp, token.inside)
 
-    def start(self, vertex: int, stamp: Stamp, discriminator: Discriminator, revision: Revision, fans: Fans) -> None:
+    def start(
+        self, vertex: int, stamp: Stamp, discriminator: Discriminator, revision: Revision, fans: Fans
+    ) -> Activation:
         """A new activation: ready, or queued where its `each` is full."""
         run = self.run
         identity = activation_id(run.name(vertex), stamp, discriminator)
@@ -105,6 +107,7 @@ class _Step:
             fans[-1][0].queue(identity)
         else:
             self.admit(activation)
+        return activation
 
     def enter(self, vertex: int, stamp: Stamp, fans: Fans) -> None:
         """Count a live item in."""
@@ -187,8 +190,8 @@ class _Step:
                 self._finish(heads)
                 break
             revision = run.revisions.merge(heads)
-            self.start(wave.join, wave.stamp, firing.discriminator, revision, firing.tokens[0].fans)
-            self._refuse_conflicts(activation_id(run.name(wave.join), wave.stamp, firing.discriminator))
+            fans = firing.tokens[0].fans
+            self._refuse_conflicts(self.start(wave.join, wave.stamp, firing.discriminator, revision, fans))
         for token in tokens:
             if id(token) not in used:
                 run.lost.append(token.revision.hold())
@@ -201,21 +204,19 @@ class _Step:
         run.result = run.revisions.merge(heads, run.lost).hold()
         for name, cell in run.result.seen().items():
             if isinstance(cell, Conflict):
-                reason = f"field '{name}' was written by {' and '.join(cell.writers)} side by side"
-                halt(run, Halt("failed", reason, errors=(("END", _conflict(reason)),), final=True))
+                error = _conflict(name, cell)
+                halt(run, Halt("failed", error.message, errors=(("END", error),), final=True))
 
-    def _refuse_conflicts(self, identity: str) -> None:
+    def _refuse_conflicts(self, activation: Activation) -> None:
         """Where lineages met: a field that they left in conflict must be overwritten here, unread."""
         run = self.run
-        activation = run.live[identity]
         node = run.plan.nodes[activation.vertex]
         for name, cell in activation.revision.seen().items():
             if not isinstance(cell, Conflict):
                 continue
             mended = name in node.writes.fields and node.writes.sure and name not in node.reads
             if not mended:
-                error = _conflict(f"field '{name}' was written by {' and '.join(cell.writers)} side by side")
-                fail(run, activation, error, final=True)
+                fail(run, activation, _conflict(name, cell), final=True)
                 return
 
     def _withdraw_rest(self, wave: Wave) -> None:
@@ -287,8 +288,8 @@ def fail(run: RunState, activation: Activation, error: ev.ErrorInfo, *, final: b
     halt(run, Halt("failed", f"{activation.id}: {error}", errors=((activation.id, error),), final=final))
 
 
-def _conflict(message: str) -> ev.ErrorInfo:
-    return ev.ErrorInfo("MergeConflict", message)
+def _conflict(field: str, cell: Conflict) -> ev.ErrorInfo:
+    return ev.ErrorInfo("MergeConflict", f"field '{field}' was written by {' and '.join(cell.writers)} side by side")
 
 
 # -- one handler for each event ------------------------------------------------------------------------
@@ -407,8 +408,7 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> None:
 
 
 def _run_cancelled(run: RunState, event: ev.RunCancelled) -> None:
-    tokens = [token for wave in run.waves.values() for token in wave.tokens]
-    heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens]
+    heads = run.heads
     run.result = run.revisions.merge(heads, run.lost).hold() if heads else None
     for activation in run.live.values():
         set_status(run, activation, "gone")

@@ -244,6 +244,12 @@ class RunState:
         return RunState(plan, Marking(plan.topology), Revisions(reducers, plan.topology.key))
 
     @property
+    def heads(self) -> list[Revision]:
+        """What the live items see: every activation, and every token that waits at a join."""
+        waiting = [token.revision for wave in self.waves.values() for token in wave.tokens]
+        return [activation.revision for activation in self.live.values()] + waiting
+
+    @property
     def questions(self) -> list[Activation]:
         """The activations that wait for a person."""
         return [a for a in self.live.values() if a.status == "asking"]

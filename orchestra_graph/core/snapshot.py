@@ -77,9 +77,8 @@ class _Freezer:
 
     def body(self) -> dict[str, Any]:
         run = self.run
-        tokens = [token for wave in run.waves.values() for token in wave.tokens]
         lost = run.lost
-        heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens] + lost
+        heads = run.heads + lost
         if run.result is not None:
             # Nothing goes on, so its view is enough; made again from its parents, losers would count like the rest.
             heads, lost = [run.result], []

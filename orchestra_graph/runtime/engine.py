@@ -585,9 +585,7 @@ def _state_so_far(run: RunState) -> State:
     """The final state; before the end, the merge of everything that is live."""
     if run.result is not None:
         return state_of(run.plan, run.result.seen())
-    tokens = [token for wave in run.waves.values() for token in wave.tokens]
-    heads = [a.revision for a in run.live.values()] + [t.revision for t in tokens]
-    if not heads:
+    if not (heads := run.heads):
         return state_of(run.plan, {})
     return state_of(run.plan, run.revisions.look(heads, run.lost))
 
