@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from orchestra_graph.graph.node import Target as Target
     from orchestra_graph.graph.node import ask as ask
     from orchestra_graph.graph.node import node as node
+    from orchestra_graph.graph.policies import Cache as Cache
     from orchestra_graph.graph.policies import Limits as Limits
     from orchestra_graph.graph.policies import Retry as Retry
     from orchestra_graph.graph.question import Question as Question
@@ -57,11 +58,16 @@ if TYPE_CHECKING:
     from orchestra_graph.runtime.outcomes import Stopped as Stopped
     from orchestra_graph.runtime.outcomes import Waiting as Waiting
     from orchestra_graph.state.patch import Patch as Patch
+    from orchestra_graph.state.reducers import Replace as Replace
     from orchestra_graph.state.reducers import add as add
     from orchestra_graph.state.reducers import append as append
     from orchestra_graph.state.reducers import extend as extend
     from orchestra_graph.state.reducers import last as last
+    from orchestra_graph.state.reducers import maximum as maximum
+    from orchestra_graph.state.reducers import merge as merge
+    from orchestra_graph.state.reducers import minimum as minimum
     from orchestra_graph.state.reducers import reducer as reducer
+    from orchestra_graph.state.reducers import union as union
     from orchestra_graph.state.schema import State as State
     from orchestra_graph.state.schema import later as later
 
@@ -69,6 +75,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "END",
     "AlreadyAnswered",
     "BadInput",
+    "Cache",
     "Cancelled",
     "Context",
     "Done",
@@ -90,6 +97,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Problem",
     "Question",
     "QuestionExpired",
+    "Replace",
     "Resource",
     "Retry",
     "Run",
@@ -115,8 +123,12 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "extend",
     "last",
     "later",
+    "maximum",
+    "merge",
+    "minimum",
     "node",
     "reducer",
+    "union",
 ]
 
 _LAZY = {
@@ -129,16 +141,22 @@ _LAZY = {
     "Target": "graph.node",
     "ask": "graph.node",
     "node": "graph.node",
+    "Cache": "graph.policies",
     "Limits": "graph.policies",
     "Retry": "graph.policies",
     "Question": "graph.question",
     "Context": "runtime.context",
     "Patch": "state.patch",
+    "Replace": "state.reducers",
     "add": "state.reducers",
     "append": "state.reducers",
     "extend": "state.reducers",
     "last": "state.reducers",
+    "maximum": "state.reducers",
+    "merge": "state.reducers",
+    "minimum": "state.reducers",
     "reducer": "state.reducers",
+    "union": "state.reducers",
     "State": "state.schema",
     "later": "state.schema",
     "Engine": "runtime.engine",

@@ -20,7 +20,9 @@
     │   ├── UnknownQuestion          no such question in this run
     │   ├── WrongAnswer              the answer does not fit the question; the question stays open
     │   ├── AlreadyAnswered          the question has another answer
-    │   └── StaleAnswer              the question was withdrawn or its run has ended
+    │   ├── StaleAnswer              the question was withdrawn or its run has ended
+    │   ├── UnknownStep              the log of the run has no such row
+    │   └── WrongCursor              no place in the events of this run
     ├── RunOutcomeError          `result()` of a run that has no result
     │   ├── RunFailed
     │   ├── RunWaiting
@@ -85,7 +87,9 @@ __all__ = [
     "UnknownGraph",
     "UnknownQuestion",
     "UnknownRun",
+    "UnknownStep",
     "WrongAnswer",
+    "WrongCursor",
     "nearest",
 ]
 
@@ -349,6 +353,25 @@ class StaleAnswer(RequestError):
     def __init__(self, question: str, why: str):
         self.question, self.why = question, why
         super().__init__(f"{question} is no longer asked: {why}. Nothing was changed.")
+
+
+class UnknownStep(RequestError):
+    """The log of the run has no such row."""
+
+    def __init__(self, key: str, step: int, last: int):
+        self.key, self.step, self.last = key, step, last
+        super().__init__(f"run '{key}' has the steps 0 to {last}, and no step {step}. List them:   run.history()")
+
+
+class WrongCursor(RequestError):
+    """Not the cursor of an event of this run."""
+
+    def __init__(self, key: str, cursor: str, why: str):
+        self.key, self.cursor, self.why = key, cursor, why
+        super().__init__(
+            f"{cursor!r:.80} is no place in the events of run '{key}': {why}. "
+            f"Give the .cursor of an event of this run; without after= they come from the start"
+        )
 
 
 # -- no result ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestra_graph.cli.completing import question_ids, run_keys
 from orchestra_graph.cli.errors import NoQuestion
 from orchestra_graph.cli.report import Report
 from orchestra_graph.cli.settings import Settings, command
@@ -19,8 +20,8 @@ __all__ = ["answer"]
 
 
 @command("answer", context_settings={"ignore_unknown_options": True})  # a VALUE may be -5
-@click.argument("key", metavar="RUN")
-@click.argument("words", metavar="[ID] VALUE", nargs=-1, required=True)
+@click.argument("key", metavar="RUN", shell_complete=run_keys)
+@click.argument("words", metavar="[ID] VALUE", nargs=-1, required=True, shell_complete=question_ids)
 def answer(settings: Settings, key: str, words: tuple[str, ...]) -> Report:
     """Answer a question of a run.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestra_graph.cli.completing import targets as completed
 from orchestra_graph.cli.errors import BadTarget
 from orchestra_graph.cli.report import ExitCode, Report
 from orchestra_graph.cli.settings import Settings, command
@@ -18,7 +19,7 @@ __all__ = ["check"]
 
 
 @command("check")
-@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=completed)
 def check(settings: Settings, targets: tuple[str, ...]) -> Report:
     """Compile graphs, and list what is wrong or doubtful.
 

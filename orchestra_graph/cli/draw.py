@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestra_graph.cli.completing import run_keys, targets
 from orchestra_graph.cli.errors import NotDrawn, NotWritable
 from orchestra_graph.cli.report import Report
 from orchestra_graph.cli.settings import Settings, command
@@ -26,9 +27,11 @@ def _check_suffix(_: click.Context, __: click.Parameter, value: str | None) -> s
 
 
 @command("draw")
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=targets)
 @click.option("-o", "--output", metavar="FILE", callback=_check_suffix, help="A .svg, .png, .mmd, .md or .dot file.")
-@click.option("--run", "key", metavar="RUN", help="Draw how far this run has come; needs no code.")
+@click.option(
+    "--run", "key", metavar="RUN", shell_complete=run_keys, help="Draw how far this run has come; needs no code."
+)
 def draw(settings: Settings, target: str | None, output: str | None, key: str | None) -> Report:
     """Draw a graph, or with --run a run.
 

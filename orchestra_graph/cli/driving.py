@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from orchestra_graph.cli.database import find_run
+from orchestra_graph.cli.database import find_run, read_store
 from orchestra_graph.cli.errors import Interrupted, NoCode
 from orchestra_graph.cli.following import follow
 from orchestra_graph.cli.report import Report
@@ -17,7 +17,7 @@ from orchestra_graph.cli.telling import outcome_report
 from orchestra_graph.errors import GraphError, Problem
 from orchestra_graph.runtime.engine import Engine, Run
 
-__all__ = ["Begin", "code_of", "drive", "needed_code"]
+__all__ = ["Begin", "code_of", "code_of_run", "drive"]
 
 Begin = Callable[[Engine], Awaitable[Run[Any]]]
 """Starts, finds, retries or answers a run, and gives it."""
@@ -84,18 +84,24 @@ def code_of(settings: Settings, graph: str) -> Loaded | None:
     return None
 
 
-def needed_code(settings: Settings, key: str, graph: str, *words: str) -> Loaded:
-    """As `code_of`, where nothing can be done without it.
+def code_of_run(settings: Settings, key: str, *words: str) -> Loaded:
+    """The graph of a run, where nothing can be done without it.
 
     Args:
         settings: What was said on the line.
         key: The run.
-        graph: The name of its graph.
-        *words: The command that needs it.
+        *words: The command that needs its code.
 
     Raises:
         NoCode: No target has it.
+        UnknownRun: There is no such run.
     """
+
+    async def find() -> str:
+        async with read_store(settings) as store:
+            return (await find_run(store, key)).graph
+
+    graph = asyncio.run(find())
     found = code_of(settings, graph)
     if found is not None:
         return found
@@ -103,5 +109,5 @@ def needed_code(settings: Settings, key: str, graph: str, *words: str) -> Loaded
     looked = f"the targets have none of that name ({targets})" if targets else "no target was named"
     line = f"{settings.line(*words)} --target path/file.py:{graph if graph.isidentifier() else 'graph'}"
     raise NoCode(
-        f"run '{key}' goes on only with the code of its graph '{graph}', and {looked}. Say where it is:\n    {line}"
+        f"this needs the code of the graph '{graph}' of run '{key}', and {looked}. Say where it is:\n    {line}"
     )

@@ -8,15 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem, add_completion_class
 
 from orchestra_graph._version import __version__
 from orchestra_graph.cli.answer import answer
+from orchestra_graph.cli.cancel import cancel
 from orchestra_graph.cli.check import check
+from orchestra_graph.cli.completion import Bash, completion
+from orchestra_graph.cli.doctor import doctor
 from orchestra_graph.cli.draw import draw
 from orchestra_graph.cli.errors import CommandError
 from orchestra_graph.cli.questions import questions
 from orchestra_graph.cli.report import ExitCode, Report, print_error, print_report
 from orchestra_graph.cli.resume import resume
+from orchestra_graph.cli.retry import retry
 from orchestra_graph.cli.run import run
 from orchestra_graph.cli.runs import runs
 from orchestra_graph.cli.settings import Settings, shared_options
@@ -25,7 +30,7 @@ from orchestra_graph.errors import OrchestraError, RunKeyTaken, UnknownRun
 
 __all__ = ["cli", "main"]
 
-_DEMO_HELP = "See a run survive kill -9."
+_DEMO = ("demo", "See a run survive kill -9.")
 
 
 class Orchestra(click.Group):
@@ -43,10 +48,16 @@ class Orchestra(click.Group):
             return demo
         return super().get_command(ctx, cmd_name)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What the word can become: the commands, without importing the demonstration, or an option."""
+        rows = [*((name, command.get_short_help_str(70)) for name, command in self.commands.items()), _DEMO]
+        found = [CompletionItem(name, help=said) for name, said in rows if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, without importing the demonstration."""
         rows = [(name, command.get_short_help_str(70)) for name, command in self.commands.items()]
-        rows.append(("demo", _DEMO_HELP))
+        rows.append(_DEMO)
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -161,8 +172,9 @@ def cli(ctx: click.Context, traceback: bool) -> None:
 
 
 cli.params += shared_options()
-for _command in (check, draw, run, runs, show, questions, answer, resume):
+for _command in (check, draw, run, runs, show, questions, answer, resume, retry, cancel, doctor, completion):
     cli.add_command(_command)
+add_completion_class(Bash)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestra_graph.cli.completing import run_keys
 from orchestra_graph.cli.report import Report
 from orchestra_graph.cli.settings import Settings, command
 
@@ -16,7 +17,7 @@ __all__ = ["questions"]
 
 
 @command("questions")
-@click.argument("key", metavar="[RUN]", required=False)
+@click.argument("key", metavar="[RUN]", required=False, shell_complete=run_keys)
 def questions(settings: Settings, key: str | None) -> Report:
     """List the open questions, of one run or of all.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orchestra_graph.cli.completing import targets
 from orchestra_graph.cli.report import Report
 from orchestra_graph.cli.settings import Settings, command
 
@@ -11,7 +12,7 @@ __all__ = ["run"]
 
 
 @command("run")
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=targets)
 @click.option(
     "--input",
     "inputs",

@@ -79,6 +79,12 @@ def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.ensure_object(Settings).json |= value
 
 
+def _complete_target(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+    from orchestra_graph.cli.completing import targets  # which needs the Settings
+
+    return list(targets(context, parameter, begun))
+
+
 def shared_options() -> list[click.Option]:
     """The options that the group and every command have."""
     return [
@@ -94,6 +100,7 @@ def shared_options() -> list[click.Option]:
             metavar="TARGET",
             multiple=True,
             expose_value=False,
+            shell_complete=_complete_target,
             callback=_keep_targets,
             help="Where the code of the graphs is; may be repeated.",
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestra_graph.cli.completing import run_keys
 from orchestra_graph.cli.report import Report, has_colours
 from orchestra_graph.cli.settings import Settings, command
 
@@ -17,7 +18,7 @@ __all__ = ["show"]
 
 
 @command("show")
-@click.argument("key", metavar="RUN")
+@click.argument("key", metavar="RUN", shell_complete=run_keys)
 def show(settings: Settings, key: str) -> Report:
     """Show what a run has done, what it waits for, and what it asks.
 
@@ -99,7 +100,7 @@ def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[st
         case "running":
             return [("if the process that drives it has died:", settings.line("resume", key, target=target))]
         case "failed" | "stopped":
-            return [("to go on from there:", settings.line("resume", key, "--retry", target=target))]
+            return [("to go on from there:", settings.line("retry", key, target=target))]
         case "waiting" if not seen.questions:
             return [("nothing is asked any more; to go on:", settings.line("resume", key, target=target))]
     return []

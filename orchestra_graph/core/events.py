@@ -84,6 +84,8 @@ class NodeFinished:
         items: For an edge into an `each` whose items a function made: the items.
         attempt: Which attempt it was.
         took: Seconds that the attempt took.
+        replaced: Those of *writes* that are whole values of a field with a reducer: they set it anew.
+        cached: The node was not run: this is what it gave at an earlier time, on the same.
     """
 
     at: float
@@ -93,6 +95,8 @@ class NodeFinished:
     items: Mapping[int, Sequence[Any]] = field(default_factory=dict)
     attempt: int = 1
     took: float = 0.0
+    replaced: tuple[str, ...] = ()
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

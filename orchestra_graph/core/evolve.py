@@ -318,7 +318,7 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
     revision = activation.revision
     if event.writes:
         a = activation
-        delta = Delta(a.id, a.vertex, a.stamp, a.discriminator, event.writes, run.seq)
+        delta = Delta(a.id, a.vertex, a.stamp, a.discriminator, event.writes, run.seq, event.replaced)
         revision = run.revisions.commit(revision, delta)
     for edge, times in event.taken:
         if times is None:

@@ -21,7 +21,7 @@ for a merge's base is the one of version control systems.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -141,6 +141,7 @@ class Delta(NamedTuple):
         discriminator: Which of several paths.
         writes: Field to value, or operand.
         seq: The log row.
+        replaced: Those of *writes* that set their field anew; what comes before them in logical order is gone.
     """
 
     id: str
@@ -149,6 +150,7 @@ class Delta(NamedTuple):
     discriminator: Discriminator
     writes: Mapping[str, Any]
     seq: int
+    replaced: Collection[str] = ()
 
 
 class Revision:
@@ -272,6 +274,8 @@ class Revisions:
         reducer = self.reducers.get(name)
         if reducer is None:
             return Plain(value, index, delta.seq)
+        if name in delta.replaced:
+            before = None
         if reducer.grows:
             return before.extended(value, delta.seq) if isinstance(before, Grown) else Grown(list(value), [delta.seq])
         return Folded(reducer.fold(before.value, value)) if isinstance(before, Folded) else Folded(value)

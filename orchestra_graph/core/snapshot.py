@@ -221,7 +221,9 @@ class _Thawer:
     def _delta(self, seq: int, place: Any) -> Delta:
         vertex, stamp, discriminator = place
         identity = activation_id(self.made.name(vertex), stamp, discriminator)
-        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq)
+        event = self.rows[seq]
+        replaced = event.replaced if isinstance(event, ev.NodeFinished) else ()
+        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced)
 
     def _writes(self, seq: int) -> Mapping[str, Any]:
         event = self.rows[seq]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 
-from orchestra_graph.errors import Problem
+from orchestra_graph.errors import Problem, nearest
 from orchestra_graph.graph.conflicts import Meeting, Pairs, TooManyPairs
 from orchestra_graph.graph.flow import Facts, Flow
 from orchestra_graph.graph.plan import PlanNode
 from orchestra_graph.graph.signature import type_name
 from orchestra_graph.graph.subject import Subject
 
-__all__ = ["loops_are_clear", "people_stand_before", "writes_are_apart"]
+__all__ = ["caches_are_safe", "loops_are_clear", "people_stand_before", "writes_are_apart"]
 
 
 # -- people ----------------------------------------------------------------------------------------------
@@ -56,6 +57,40 @@ def _nobody(subject: Subject, node: PlanNode, walk: tuple[int, ...], what: str) 
         'Or say that none is needed:   @node(effect="irreversible", unattended=True)',
         where=node.where,
     )
+
+
+# -- results that are used again ---------------------------------------------------------------------------
+
+
+def caches_are_safe(subject: Subject) -> Iterator[Problem]:
+    """What must happen each time has no cache, and the key of a cache is made of what the node gets."""
+    for node in subject.plan.nodes:
+        cache = node.options.cache
+        if cache is None:
+            continue
+        if node.kind == "ask" or node.options.effect == "irreversible":
+            what = "asks a person" if node.kind == "ask" else "is irreversible"
+            yield Problem(
+                code="cache-irreversible",
+                what=f"node '{node.name}' {what}, and its cache would let it be skipped",
+                mend="Take the cache out",
+                where=node.where,
+            )
+        if cache.key is not None:
+            yield from _key_is_made(node, cache.key)
+
+
+def _key_is_made(node: PlanNode, key: Callable[..., str]) -> Iterator[Problem]:
+    given = [param.name for param in node.params]
+    for parameter in inspect.signature(key).parameters.values():
+        if parameter.name not in given and parameter.default is parameter.empty:
+            yield Problem(
+                code="cache-key",
+                what=f"node '{node.name}': the key of its cache takes '{parameter.name}', which is none of the "
+                f"parameters of the node{nearest(parameter.name, given)}",
+                mend=f"It may take: {', '.join(given)}" if given else "Take the key out: the node reads nothing",
+                where=node.where,
+            )
 
 
 # -- writes side by side -----------------------------------------------------------------------------------

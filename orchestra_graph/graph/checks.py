@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.check_reads import items_fit, paths_exist, reads_are_there, switches_name_all
-from orchestra_graph.graph.check_runs import loops_are_clear, people_stand_before, writes_are_apart
-from orchestra_graph.graph.check_writes import names_are_free, writes_fit
+from orchestra_graph.graph.check_runs import caches_are_safe, loops_are_clear, people_stand_before, writes_are_apart
+from orchestra_graph.graph.check_writes import names_are_free, reducers_fit, writes_fit
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.subject import Subject
 
@@ -23,12 +23,14 @@ Check: TypeAlias = Callable[[Subject], Iterator[Problem]]
 
 CHECKS: tuple[Check, ...] = (
     names_are_free,
+    reducers_fit,
     writes_fit,
     paths_exist,
     items_fit,
     reads_are_there,
     switches_name_all,
     people_stand_before,
+    caches_are_safe,
     writes_are_apart,
     loops_are_clear,
 )

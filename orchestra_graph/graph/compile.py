@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from orchestra_graph.errors import GraphError, Problem, nearest
 from orchestra_graph.graph.checks import check
-from orchestra_graph.graph.declared import Declaration, DeclaredEach, DeclaredEdge, DeclaredSwitch
+from orchestra_graph.graph.connect import Bound, Each, connect
+from orchestra_graph.graph.declared import Declaration
 from orchestra_graph.graph.digraph import reachable
-from orchestra_graph.graph.edges import Edge, EdgeKind, Group, label_of
-from orchestra_graph.graph.node import END, Place, Placed, Step
-from orchestra_graph.graph.plan import Plan, PlanNode, Shape, fingerprint_of
-from orchestra_graph.graph.reads import takes_several
-from orchestra_graph.graph.signature import Signature, choice_reads, read_signature, type_name
+from orchestra_graph.graph.edges import label_of
+from orchestra_graph.graph.layout import Frame, Layout, lay_out
+from orchestra_graph.graph.node import Node
+from orchestra_graph.graph.plan import Call, Cap, Plan, PlanNode, Transfer, WriteSpec, fingerprint_of
+from orchestra_graph.graph.reads import choice_type
+from orchestra_graph.graph.shape import shape_of_plan
+from orchestra_graph.graph.signature import Signature, choice_reads, read_signature
 from orchestra_graph.graph.topology import Scope, Topology
-from orchestra_graph.state.codec import codec_of, unstorable
-from orchestra_graph.state.schema import Schema
+from orchestra_graph.state.codec import codec_of
 
 __all__ = ["compile_graph"]
 
-_NAME = re.compile(r"[^\W\d][\w-]*")
 _MISSING = ("unknown-node", "no-node")  # an edge leads to what is not there; the rest of the graph may still be whole
 
 
@@ -37,33 +37,25 @@ def compile_graph(declaration: Declaration) -> Plan:
 
 class _Compiler:
     def __init__(self, declaration: Declaration):
-        self.graph = graph = declaration
-        self.problems = list(declaration.problems)
-        self.said: list[Problem] = []  # wrong with nodes by themselves: that does not hide what is wrong with the graph
-        self.vertex = {
-            "START": 0,
-            **{name: i for i, name in enumerate(graph.steps, 1)},
-            "END": len(graph.steps) + 1,
-        }
-        self.end = self.vertex["END"]
-        self.edges: list[Edge] = []
-        self.groups: list[list[Group]] = [[] for _ in range(self.end + 1)]
-        self.eaches: list[tuple[int, int, DeclaredEach]] = []
+        self.graph = declaration
+        self.layout: Layout = lay_out(declaration)
+        self.end = self.layout.end
+        self.made = connect(self.layout)
+        self.problems = [*declaration.problems, *self.layout.problems, *self.made.problems]
+        self.said = list(self.layout.said)  # wrong with nodes by themselves: that hides nothing wrong with the graph
         self.whole = False  # every node can be reached, and can end
 
     def compile(self) -> Plan:
-        self.schema = schema = self._schema()
-        signatures = {name: read_signature(node, schema) for name, node in self.graph.steps.items()}
+        signatures = {vertex: self._signature(frame, node, part) for vertex, frame, node, part in self.layout.nodes()}
         self.said += [problem for signature in signatures.values() for problem in signature.problems]
-        self._names()
-        self._connect()
-        self._choices(schema)
+        self._choices()
         self._way_through()
         self._stop()
-        scopes = [self._scope(edge, each) for edge, _, each in self.eaches]
+        scopes = [self._body(each) for each in self.made.eaches] + self._insides()
         self._stop()
-        plan = self._plan(schema, signatures, scopes)
-        doubtful = {self.vertex[name] for name, signature in signatures.items() if signature.problems}
+        plan = self._plan(signatures, scopes)
+        self._stop()
+        doubtful = {vertex for vertex, signature in signatures.items() if signature.problems}
         found = check(plan, self.graph.where, doubtful)
         self.problems += [p for p in found if p.severity == "error"]
         if self.said or self.problems:
@@ -81,399 +73,283 @@ class _Compiler:
     def _raise(self) -> NoReturn:
         raise GraphError([replace(p, graph=self.graph.name) for p in [*self.said, *self.problems]])
 
-    # -- state and names ----------------------------------------------------------------------------
-
-    def _schema(self) -> Schema:
-        state, where = self.graph.state, self.graph.where
-        state.model_rebuild(raise_errors=False)
-        if not state.__pydantic_complete__:
-            self._problem(
-                "incomplete-state",
-                f"{state.__name__} names a class that is not defined",
-                where,
-                "Define it in the module, before the first run",
-            )
-            self._raise()
-        schema = Schema.of(state)
-        for spec in schema.fields.values():
-            why = unstorable(spec.annotation)
-            if why:
-                self._problem("unstorable", f"field {state.__name__}.{spec.name} cannot be stored: {why}", where)
-            if spec.grows and getattr(spec.annotation, "__origin__", spec.annotation) not in (list, tuple):
-                self._problem(
-                    "reducer-type",
-                    f"field {state.__name__}.{spec.name} has the reducer {spec.reducer}, which needs a list or tuple, "
-                    f"not {type_name(spec.annotation)}",
-                    where,
-                    f"{spec.name}: Annotated[list[{type_name(spec.annotation)}], {spec.reducer}] = []",
-                )
-        return schema
-
-    def _names(self) -> None:
-        for name, node in self.graph.steps.items():
-            if name in ("START", "END") or not _NAME.fullmatch(name):
-                what = f"'{name}' cannot be a node's name: letters, digits, _ and -, not START or END"
-                bad = Problem(code="bad-name", what=what, mend="@node(name='...')", where=node.where)
-                taken = name in ("START", "END")  # it would stand in the place of the vertex of that name
-                (self.problems if taken else self.said).append(bad)
-        if not self.graph.starts:
-            first = next(iter(self.graph.steps), "first_node")
-            self._problem("no-start", "nothing says where a run begins", self.graph.where, f"graph.start({first})")
-
-    def _at(self, place: Place, where: str) -> int | None:
-        """The vertex of a place; an unknown one is a problem."""
-        name = place if isinstance(place, str) else place.name
-        if isinstance(place, Step) and place is END:
-            return self.end
-        if isinstance(place, Placed) and self.graph.steps.get(place.name) is not place.node:
-            return None  # the handle of another graph: said when it was declared
-        if name in self.graph.steps:
-            return self.vertex[name]
-        if isinstance(place, str) and not any(
-            p.code == "no-node" and f"{name} is no node" in p.what for p in self.problems
-        ):
-            known = list(self.graph.steps)
-            self._problem(
-                "unknown-node",
-                f"'{name}' is not in the graph.{nearest(name, known)}",
-                where,
-                f"The graph has: {', '.join(known)}",
-            )
-        return None
-
-    def _all(self, places: Iterable[Place], where: str) -> list[int]:
-        return [v for v in (self._at(place, where) for place in places) if v is not None]
-
-    def _targets(self, places: Iterable[Place], where: str) -> list[int]:
-        """Where edges lead; an unknown place is a problem, and counts as END so that the rest can be looked at."""
-        return [self.end if v is None else v for v in (self._at(place, where) for place in places)]
-
-    # -- edges --------------------------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        starts = [(self._at(place, where), where) for place, where in self.graph.starts]
-        always = [self._edge(0, v, "always", where) for v, where in starts if v is not None]
-        self.groups[0].append(Group(kind="edges", edges=tuple(always)))
-        plain: dict[int, list[int]] = {}
-        for declared in self.graph.declared:
-            if isinstance(declared, DeclaredEdge):
-                self._plain(declared, plain)
-        for source, edges in plain.items():
-            self.groups[source].append(Group(kind="edges", edges=tuple(edges), where=self.edges[edges[0]].where))
-        for declared in self.graph.declared:
-            if isinstance(declared, DeclaredSwitch):
-                self._switch(declared)
-            elif isinstance(declared, DeclaredEach):
-                self._each(declared)
-        for _, body, each in self.eaches:
-            if not self.groups[body] and each.collect is not None:
-                collector = self._at(each.collect, each.where)
-                if collector is not None:
-                    self.groups[body].append(
-                        Group(
-                            kind="edges",
-                            edges=(self._edge(body, collector, "always", each.where),),
-                            where=each.where,
-                        )
-                    )
-        for vertex in range(1, self.end):
-            if all(map(self._may_take_nothing, self.groups[vertex])):
-                edge = self._edge(vertex, self.end, "drop", "")
-                self.groups[vertex].append(Group(kind="drop", edges=(edge,)))
-
-    def _edge(self, source: int, target: int, kind: EdgeKind, where: str, **more: Any) -> int:
-        self.edges.append(Edge(source=source, target=target, kind=kind, where=where, **more))
-        return len(self.edges) - 1
-
-    def _plain(self, declared: DeclaredEdge, plain: dict[int, list[int]]) -> None:
-        targets = self._targets(declared.targets, declared.where)
-        for source in self._all(declared.sources, declared.where):
-            if source == self.end:
-                self._problem("edge-from-end", "nothing follows END", declared.where)
-                continue
-            for target in targets:
-                if declared.when is not None:
-                    reads = self._reads(declared.when, declared.where)
-                    edge = self._edge(
-                        source,
-                        target,
-                        "when",
-                        declared.where,
-                        condition=declared.when,
-                        label=label_of(declared.when),
-                        reads=reads,
-                    )
-                elif declared.otherwise:
-                    edge = self._edge(source, target, "otherwise", declared.where, label="otherwise")
-                else:
-                    edge = self._edge(source, target, "always", declared.where)
-                plain.setdefault(source, []).append(edge)
-
-    def _reads(self, choice: Any, where: str) -> tuple[str, ...]:
-        if not isinstance(choice, str) and not callable(choice):
-            self._problem("bad-choice", f"{choice!r} is neither a field, a dotted path nor a function of fields", where)
-            return ()
-        try:
-            return choice_reads(choice)
-        except (TypeError, ValueError) as error:
-            self._problem("bad-choice", f"the parameters of {choice!r} cannot be read: {error}", where)
-            return ()
-
-    def _switch(self, declared: DeclaredSwitch) -> None:
-        source = self._at(declared.source, declared.where)
-        if source is None:
-            return
-        by_target: dict[int, list[Any]] = {}
-        for value, places in declared.cases:
-            for target in self._targets(places, declared.where):
-                by_target.setdefault(target, []).append(value)
-        edges = [
-            self._edge(
-                source,
-                target,
-                "case",
-                declared.where,
-                values=tuple(values),
-                label=", ".join(_value_label(v) for v in values),
-            )
-            for target, values in by_target.items()
-        ]
-        for target in self._targets(declared.default, declared.where):
-            edges.append(self._edge(source, target, "default", declared.where, label="default"))
-        reads = self._reads(declared.choice, declared.where)
-        self.groups[source].append(
-            Group(kind="switch", edges=tuple(edges), choice=declared.choice, reads=reads, where=declared.where)
-        )
-
-    def _each(self, declared: DeclaredEach) -> None:
-        where = declared.where
-        source, body = self._at(declared.source, where), self._at(declared.work, where)
-        if source is None or body is None:
-            return
-        if declared.limit is not None and declared.limit < 1:
-            self._problem("bad-limit", f"each(limit={declared.limit}): at least one must be able to run", where)
-        if body == self.end or source == self.end:
-            self._problem("bad-each", "each() needs a node for the work", where)
-            return
-        into = self._edge(source, body, "each", where, label=f"for each {_each_label(declared.items)}")
-        edges = [into]
-        no_items = declared.empty
-        if no_items is None and declared.collect is not None and self._at(declared.collect, where) != source:
-            no_items = declared.collect
-        target = None if no_items is None else self._at(no_items, where)
-        if target is not None:
-            edges.append(self._edge(source, target, "empty", where, label="empty"))
-        reads = self._reads(declared.items, where)
-        group = Group(
-            kind="each",
-            edges=tuple(edges),
-            choice=declared.items,
-            reads=reads,
-            limit=declared.limit,
-            where=where,
-        )
-        self.groups[source].append(group)
-        self.eaches.append((into, body, declared))
-
-    def _may_take_nothing(self, group: Group) -> bool:
-        kinds = {self.edges[e].kind for e in group.edges}
-        if group.kind == "edges":
-            return not kinds & {"always", "otherwise"}
-        if group.kind == "switch":
-            return takes_several(self.schema, group)
-        return group.kind == "each" and "empty" not in kinds
-
-    def _choices(self, schema: Schema) -> None:
-        """Every condition, switch and list of items must read fields that exist."""
-        asked: list[tuple[Any, tuple[str, ...], str, str]] = [
-            (e.condition, e.reads, e.where, self._name(e.source)) for e in self.edges if e.condition is not None
-        ]
-        asked += [
-            (g.choice, g.reads, g.where, self._name(v))
-            for v, gs in enumerate(self.groups)
-            for g in gs
-            if g.choice is not None
-        ]
-        for choice, reads, where, source in asked:
-            for name in reads:
-                if name not in schema.fields:
-                    what = f"the path '{choice}'" if isinstance(choice, str) else f"the function {label_of(choice)}"
-                    hint = nearest(name, list(schema.fields))
-                    self._problem(
-                        "unknown-parameter",
-                        f"{what} after '{source}' reads '{name}', which is no field of {schema.state.__name__}.{hint}",
-                        where,
-                    )
-
     def _name(self, vertex: int) -> str:
-        return [*self.vertex][vertex]
+        return self.layout.names[vertex]
+
+    # -- what nodes read and write --------------------------------------------------------------------
+
+    def _signature(self, frame: Frame, node: Node[Any], part: Any) -> Signature:
+        """What a node reads and writes, in the names of the plan."""
+        found = read_signature(node, frame.schema, part.inputs, part.outputs)
+        fields = frame.fields
+        params = []
+        for param in found.params:
+            if param.kind == "field":
+                param = replace(param, source=frame.choice(param.source))
+                self._known(param.source, part.where, f"'{param.name}' of '{node.name}'")
+            params.append(param)
+        writes = found.writes
+        names = {**{field: field for field in writes.fields}, **writes.names}
+        found.writes = replace(
+            writes,
+            fields={fields[name]: annotation for name, annotation in writes.fields.items()},
+            certain=frozenset(fields[name] for name in writes.certain),
+            names={name: fields[field] for name, field in names.items() if name != fields.get(field, field)},
+        )
+        found.params = tuple(params)
+        return found
+
+    def _choices(self) -> None:
+        """Every condition, switch and list of items must read fields that exist."""
+        edges, groups = self.made.edges, self.made.groups
+        asked: list[tuple[Any, str, int]]
+        asked = [(e.condition, e.where, e.source) for e in edges if e.condition is not None]
+        asked += [(g.choice, g.where, v) for v, gs in enumerate(groups) for g in gs if g.choice is not None]
+        for choice, where, vertex in asked:
+            self._known(choice, where, f"after '{self._name(vertex)}'")
+        for vertex, (rule, where) in self.made.rules.items():
+            if rule.predicate is not None:
+                self._known(rule.predicate, where, f"of the join '{self._name(vertex)}'")
+
+    def _known(self, choice: Any, where: str, after: str) -> None:
+        try:
+            reads = choice_reads(choice)
+        except (TypeError, ValueError):
+            return  # said before
+        fields = self.layout.schema.fields
+        for name in reads:
+            if name not in fields:
+                what = f"the path '{choice}'" if isinstance(choice, str) else f"the function {label_of(choice)}"
+                state, hint = self.graph.state.__name__, nearest(name, list(fields))
+                self._problem(
+                    "unknown-parameter", f"{what} {after} reads '{name}', which is no field of {state}.{hint}", where
+                )
 
     # -- the way through ----------------------------------------------------------------------------
 
     def _way_through(self) -> None:
         ahead: list[list[int]] = [[] for _ in range(self.end + 1)]
         back: list[list[int]] = [[] for _ in range(self.end + 1)]
-        for edge in self.edges:
+        for edge in self.made.edges:
             ahead[edge.source].append(edge.target)
             back[edge.target].append(edge.source)
         from_start, to_end = reachable([0], ahead), reachable([self.end], back)
         self.whole = from_start == to_end == set(range(self.end + 1))
         if any(p.code in ("no-start", *_MISSING) for p in self.problems):
             return  # what is cut off by that would only be said twice
-        for name, node in self.graph.steps.items():
-            vertex = self.vertex[name]
+        for vertex in self.layout.parts:
+            name = self._name(vertex)
             if vertex not in from_start:
-                self._problem(
-                    "unreachable",
-                    f"node '{name}' cannot be reached from a start",
-                    node.where,
-                    f"graph.edge(..., {name})",
-                )
+                what, mend = f"node '{name}' cannot be reached from a start", f"graph.edge(..., {name})"
+                self._problem("unreachable", what, self._where(vertex), mend)
             elif vertex not in to_end:
                 self._no_exit(vertex, ahead)
+
+    def _where(self, vertex: int) -> str:
+        part = self.layout.parts[vertex]
+        return part.what.where if isinstance(part.what, Node) else part.where
 
     def _no_exit(self, vertex: int, ahead: Sequence[Sequence[int]]) -> None:
         """A node from which no way leads to the end stands in, or before, a loop without a way out: say it once."""
         trap = reachable([vertex], ahead)
-        inside = [v for v in sorted(trap) if 0 < v < self.end]
+        inside = [v for v in sorted(trap) if v in self.layout.parts]
         if vertex != inside[0] or any(reachable([v], ahead) != trap for v in inside):
             return  # it only leads there, or another node of the same loop says it
         names = [self._name(v) for v in inside]
-        where = self.graph.steps[names[0]].where
         loop = " -> ".join([*names, names[0]])
         mend = f"graph.edge({names[-1]}, END, when=...)   and   graph.edge({names[-1]}, {names[0]}, otherwise=True)"
-        self._problem("no-exit", f"the loop {loop} has no way out: the end cannot be reached from it", where, mend)
+        what = f"the loop {loop} has no way out: the end cannot be reached from it"
+        self._problem("no-exit", what, self._where(inside[0]), mend)
 
-    def _scope(self, edge: int, each: DeclaredEach) -> Scope:
+    # -- scopes ---------------------------------------------------------------------------------------
+
+    def _body(self, each: Each) -> Scope:
         """The body of an each: what lies between its work and its collector."""
-        source, body = self.edges[edge].source, self.edges[edge].target
-        collector = self.end if each.collect is None else self._at(each.collect, each.where)
-        assert collector is not None
-        ahead = [
-            [] if v in (collector, self.end) else [e.target for e in self.edges if e.source == v]
-            for v in range(self.end + 1)
-        ]
-        members = frozenset(reachable([body], ahead) - {collector, self.end})
-        work = self._name(body)
+        source, body = self.made.edges[each.edge].source, each.body
+        stops = (each.collector, each.frame.leave, self.end)
+        ahead: list[list[int]] = [[] for _ in range(self.end + 1)]
+        for edge in self.made.edges:
+            if edge.source not in stops:
+                ahead[edge.source].append(edge.target)
+        members = frozenset(reachable([body], ahead) - set(stops))
+        work, where = self._name(body), each.declared.where
         if source in members:
             mend = f"graph.each({self._name(source)}, ..., {work}, collect={self._name(source)})"
-            self._problem(
-                "each-leaves",
-                f"the body of the each over '{work}' leads back to '{self._name(source)}'",
-                each.where,
-                mend,
-            )
-            return Scope(edge, members, collector)
-        for index, other in enumerate(self.edges):
-            if other.target in members and other.source not in members and index != edge:
+            what = f"the body of the each over '{work}' leads back to '{self._name(source)}'"
+            self._problem("each-leaves", what, where, mend)
+            return Scope(each.edge, members, each.collector)
+        for index, other in enumerate(self.made.edges):
+            if other.target in members and other.source not in members and index != each.edge:
                 mend = f"again = graph.add({work}, name='{work}_2')   and use `again` there"
-                target = self._name(other.target)
-                self._problem(
-                    "each-entered",
-                    f"'{target}' is in the body of the each over '{work}', but "
-                    f"'{self._name(other.source)}' leads into it, too",
-                    each.where,
-                    mend,
-                )
-        return Scope(edge, members, collector)
+                target, came = self._name(other.target), self._name(other.source)
+                what = f"'{target}' is in the body of the each over '{work}', but '{came}' leads into it, too"
+                self._problem("each-entered", what, where, mend)
+        return Scope(each.edge, members, each.collector)
+
+    def _insides(self) -> list[Scope]:
+        """The inside of every graph that stands in another one."""
+        scopes = []
+        for frame in self.layout.frames[1:]:
+            first = next(i for i, edge in enumerate(self.made.edges) if edge.source == frame.enter)
+            scopes.append(Scope(first, frozenset(frame.members), frame.leave, call=True))
+        return scopes
 
     # -- the plan -----------------------------------------------------------------------------------
 
-    def _plan(self, schema: Schema, signatures: dict[str, Signature], scopes: Sequence[Scope]) -> Plan:
-        topology = Topology(self.end + 1, [(e.source, e.target) for e in self.edges], scopes=scopes)
-        turns = self._turns()
-        heads = {r.head for r in topology.regions if not any(v in turns for v in r.members)}
-        nodes = [PlanNode(index=0, name="START", kind="start", groups=tuple(self.groups[0]))]
-        for name, node in self.graph.steps.items():
-            signature, index = signatures[name], self.vertex[name]
-            everything = tuple(schema.fields) if any(p.kind == "state" for p in signature.params) else ()
-            reads = everything or tuple(p.name for p in signature.params if p.kind == "field")
-            nodes.append(
-                PlanNode(
-                    index=index,
-                    name=name,
-                    kind=node.kind,
-                    node=node,
-                    params=signature.params,
-                    reads=reads,
-                    writes=signature.writes,
-                    answer=signature.answer,
-                    optional=signature.optional,
-                    groups=tuple(self.groups[index]),
-                    turns=turns.get(index),
-                    counts_turns=index in heads,
-                    where=node.where,
-                )
-            )
-        nodes.append(PlanNode(index=self.end, name="END", kind="end"))
-        shape = _shape(schema, nodes, self.edges, topology)
-        return Plan(
+    def _plan(self, signatures: dict[int, Signature], scopes: Sequence[Scope]) -> Plan:
+        made, schema = self.made, self.layout.schema
+        topology = Topology(
+            self.end + 1,
+            [(e.source, e.target) for e in made.edges],
+            rules={vertex: rule for vertex, (rule, _) in made.rules.items()},
+            scopes=scopes,
+            raced=frozenset(v for race, _ in made.races for v in race),
+        )
+        caps = tuple(self._cap(topology, bound) for bound in made.bounds)
+        self._races(topology)
+        turns: dict[int, int] = {}
+        for cap in caps:
+            if cap.kind == "turns":
+                turns[cap.vertex] = min(int(cap.allowed), turns.get(cap.vertex, int(cap.allowed)))
+        bounded = {bound.vertex for bound in made.bounds if bound.declared.place is not None}
+        heads = {r.head for r in topology.regions if r.members.isdisjoint(bounded)}
+        nodes = [self._node(v, signatures.get(v), turns.get(v), counts=v in heads) for v in range(self.end + 1)]
+        plan = Plan(
             name=self.graph.name,
             version=self.graph.version,
             schema=schema,
             codec=codec_of(schema),
             nodes=tuple(nodes),
-            edges=tuple(self.edges),
+            edges=tuple(made.edges),
             topology=topology,
             limits=self.graph.limits,
-            shape=shape,
-            fingerprint=fingerprint_of(shape),
+            shape={},
+            fingerprint="",
+            calls=tuple(self._call(frame) for frame in self.layout.frames[1:]),
+            races=tuple(race for race, _ in made.races),
+            caps=caps,
+        )
+        shape = shape_of_plan(plan)
+        return replace(plan, shape=shape, fingerprint=fingerprint_of(shape))
+
+    def _node(self, vertex: int, signature: Signature | None, turns: int | None, *, counts: bool) -> PlanNode:
+        name, groups = self._name(vertex), tuple(self.made.groups[vertex])
+        if vertex in (0, self.end):
+            return PlanNode(index=vertex, name=name, kind="end" if vertex else "start", groups=groups)
+        frames = self.layout.frames
+        leaves = next((i for i, frame in enumerate(frames) if i and frame.leave == vertex), None)
+        stands = frames.index(self.layout.within[vertex]) if leaves is None else leaves
+        common: dict[str, Any] = {
+            "index": vertex,
+            "name": name,
+            "groups": groups,
+            "turns": turns,
+            "counts_turns": counts,
+            "call": stands - 1 if stands else None,
+            "terminates": self.made.ends.get(vertex),
+        }
+        if leaves is not None:
+            frame = frames[leaves]
+            return self._passage("leave", frame.gives, frame, common)
+        if signature is None:
+            frame = next(frame for frame in frames if frame.enter == vertex and frame.parent is not None)
+            return self._passage("enter", frame.fills, frame, common)
+        node = self.layout.parts[vertex].what
+        assert isinstance(node, Node)
+        return PlanNode(
+            kind=node.kind,
+            node=node,
+            params=signature.params,
+            reads=self._reads(signature, self.layout.within[vertex]),
+            writes=signature.writes,
+            answer=signature.answer,
+            optional=signature.optional,
+            where=node.where,
+            **common,
         )
 
-    def _turns(self) -> dict[int, int]:
-        """How often a node may run, where that was said."""
-        turns: dict[int, int] = {}
-        for place, allowed, where in self.graph.turns:
-            vertex = self._at(place, where)
-            if vertex is not None:
-                turns[vertex] = min(allowed, turns.get(vertex, allowed))
-        self._stop()
-        return turns
+    @staticmethod
+    def _reads(signature: Signature, frame: Frame) -> tuple[str, ...]:
+        if any(p.kind == "state" for p in signature.params):
+            return tuple(frame.fields.values())
+        sources = [choice_reads(p.source) for p in signature.params if p.kind == "field"]
+        return tuple(dict.fromkeys(name for names in sources for name in names))
 
+    def _passage(self, kind: Any, transfers: Sequence[Transfer], frame: Frame, common: Mapping[str, Any]) -> PlanNode:
+        """What stands before, or behind, the inside of a graph."""
+        fields = {t.field: self._transferred(t) for t in transfers}
+        reads = [choice_reads(t.source) for t in transfers if t.kind == "source"]
+        return PlanNode(
+            kind=kind,
+            reads=tuple(dict.fromkeys(name for names in reads for name in names)),
+            writes=WriteSpec(fields=fields, sure=True, single=False, certain=frozenset(fields)),
+            transfers=tuple(transfers),
+            where=frame.part.where if frame.part is not None else "",
+            **common,
+        )
 
-def _value_label(value: Any) -> str:
-    return str(getattr(value, "value", value))
+    def _transferred(self, transfer: Transfer) -> Any:
+        """The type of what is written by a transfer."""
+        spec = self.layout.schema.fields[transfer.field]
+        if transfer.kind == "source":
+            return choice_type(self.layout.schema, transfer.source)
+        none = transfer.kind == "default" and not spec.has_factory and spec.default is None
+        return type(None) if none else spec.annotation
 
+    @staticmethod
+    def _call(frame: Frame) -> Call:
+        own = {name: field for name, field in frame.fields.items() if field == frame.name(name)}
+        return Call(
+            name=frame.path,
+            state=frame.declaration.state,
+            names=dict(frame.fields),
+            private=tuple(own.values()),
+            enter=frame.enter,
+            leave=frame.leave,
+            members=frozenset(frame.members),
+        )
 
-def _each_label(items: Any) -> str:
-    """``for each package`` of ``packages``, ``for each item of order.lines`` otherwise."""
-    label = label_of(items)
-    return f"of {label}" if label else "item"
+    # -- limits and races -----------------------------------------------------------------------------
 
+    def _cap(self, topology: Topology, bound: Bound) -> Cap:
+        declared, frame, vertex = bound.declared, bound.frame, bound.vertex
+        if declared.place is None:
+            last = {frame.leave}
+            members = frozenset(frame.members) - last
+            depth = 0 if frame.parent is None else len(topology.chain[frame.leave])
+        else:
+            members, depth = topology.loop_around(vertex)
+            members = self._with_inside(members)
+            if bound.then in members:
+                name, then = self._name(vertex), self._name(bound.then or 0)
+                self._problem(
+                    "then-inside",
+                    f"limit({name}, then={then}): '{then}' is in the loop that is limited: it would be withdrawn, too",
+                    declared.where,
+                    f"graph.limit({name}, ..., then=...)   of a node behind the loop",
+                )
+        return Cap(declared.kind, declared.allowed, vertex, bound.edge, members, depth)
 
-def _shape(schema: Schema, nodes: Sequence[PlanNode], edges: Sequence[Edge], topology: Topology) -> Shape:
-    fields = {
-        spec.name: {
-            "type": type_name(spec.annotation),
-            "reducer": spec.reducer.name if spec.reducer else None,
-            "later": spec.later,
-            "required": spec.required,
-        }
-        for spec in schema.fields.values()
-    }
-    shaped = [
-        {
-            "name": n.name,
-            "kind": n.kind,
-            "reads": list(n.reads),
-            "writes": list(n.writes.fields),
-            "effect": n.options.effect,
-            "turns": n.turns,
-            "counts_turns": n.counts_turns,
-            "optional": n.optional,
-        }
-        for n in nodes
-    ]
-    return {
-        "fields": fields,
-        "nodes": shaped,
-        "edges": [{"from": e.source, "to": e.target, "kind": e.kind, "label": e.label} for e in edges],
-        "groups": [
-            [{"kind": g.kind, "edges": list(g.edges), "choice": label_of(g.choice), "limit": g.limit} for g in n.groups]
-            for n in nodes
-        ],
-        "scopes": [{"edge": s.edge, "members": sorted(s.members), "collector": s.collector} for s in topology.scopes],
-        "regions": [
-            {"kind": r.kind, "head": r.head, "members": sorted(r.members), "parent": r.parent} for r in topology.regions
-        ],
-    }
+    def _with_inside(self, members: frozenset[int]) -> frozenset[int]:
+        """With a graph that stands there goes its inside."""
+        inside = [frame.members for frame in self.layout.frames[1:] if frame.enter in members]
+        return members.union(*inside)
+
+    def _races(self, topology: Topology) -> None:
+        for race, where in self.made.races:
+            for one in race:
+                for other in race:
+                    if one != other:
+                        self._rivals(topology, one, other, where)
+            if len(set(race)) < len(race):
+                self._problem("race-twice", "race() names one node twice", where, "Name each node once")
+
+    def _rivals(self, topology: Topology, one: int, other: int, where: str) -> None:
+        first, second = self._name(one), self._name(other)
+        if topology.chain[one] != topology.chain[other]:
+            if one < other:
+                what = f"race({first}, {second}): they do not stand in the same loop, or in the body of the same each"
+                self._problem("race-apart", what, where, "Race nodes that stand side by side")
+        elif topology.reaches(one, other):
+            what = f"race({first}, {second}): '{first}' leads to '{second}', so the one cannot race the other"
+            self._problem("race-in-line", what, where, f"graph.race({first}, ...)   with a node beside it")

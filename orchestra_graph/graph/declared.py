@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.edges import Choice, Condition
-from orchestra_graph.graph.node import Node, Place
-from orchestra_graph.graph.policies import Limits
+from orchestra_graph.graph.node import Node, Place, Step
+from orchestra_graph.graph.policies import JoinRule, Limits
 from orchestra_graph.state.schema import State
 
-__all__ = ["Declaration", "Declared", "DeclaredEach", "DeclaredEdge", "DeclaredSwitch"]
+__all__ = [
+    "Declaration",
+    "Declared",
+    "DeclaredEach",
+    "DeclaredEdge",
+    "DeclaredGraph",
+    "DeclaredJoin",
+    "DeclaredLimit",
+    "DeclaredRace",
+    "DeclaredSwitch",
+    "DeclaredTerminate",
+    "Part",
+]
+
+
+class DeclaredGraph(Step):
+    """A graph, as what can stand in another one."""
+
+    declaration: Declaration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What stands in a graph under one name.
+
+    Attributes:
+        what: A node, or a graph.
+        inputs: Of a node, parameter to what it is given; of a graph, its field to what it begins with.
+        outputs: Of a node, where what it writes goes: a field, or name to field; of a graph, its field to the field
+            outside that takes its final value.
+        where: The line that named it.
+    """
+
+    what: Node[Any] | DeclaredGraph
+    inputs: Mapping[str, Choice] = field(default_factory=dict)
+    outputs: str | Mapping[str, str] | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +59,7 @@ class DeclaredEdge:
     targets: tuple[Place, ...]
     when: Condition | None
     otherwise: bool
+    errors: tuple[type[BaseException], ...]
     where: str
 
 
@@ -52,6 +90,43 @@ class DeclaredEach:
 Declared: TypeAlias = "DeclaredEdge | DeclaredSwitch | DeclaredEach"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredJoin:
+    """One call of `join`."""
+
+    place: Place
+    rule: JoinRule
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredRace:
+    """One call of `race`."""
+
+    places: tuple[Place, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredLimit:
+    """One of the numbers of a call of `limit`; *place* is None for the graph itself."""
+
+    place: Place | None
+    kind: Literal["turns", "steps", "seconds"]
+    allowed: float
+    then: Place | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredTerminate:
+    """One call of `terminate`."""
+
+    place: Place
+    status: Literal["done", "failed"]
+    where: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Declaration:
     """A graph as it was declared.
@@ -64,8 +139,11 @@ class Declaration:
         where: The line of ``Graph(...)``.
         starts: Where a run begins, each with its line.
         declared: Edges, switches and eaches, in order.
-        turns: Nodes with a limit of their own, each with its line.
-        steps: The nodes by name, in the order in which they were first named.
+        joins: The join rules that were set.
+        races: The races.
+        caps: The limits of the graph and of its loops.
+        ends: The nodes that end it.
+        steps: What stands in it by name, in the order in which it was first named.
         problems: What was seen to be wrong at once.
     """
 
@@ -76,6 +154,20 @@ class Declaration:
     where: str
     starts: list[tuple[Place, str]] = field(default_factory=list)
     declared: list[Declared] = field(default_factory=list)
-    turns: list[tuple[Place, int, str]] = field(default_factory=list)
-    steps: dict[str, Node[Any]] = field(default_factory=dict)
+    joins: list[DeclaredJoin] = field(default_factory=list)
+    races: list[DeclaredRace] = field(default_factory=list)
+    caps: list[DeclaredLimit] = field(default_factory=list)
+    ends: list[DeclaredTerminate] = field(default_factory=list)
+    steps: dict[str, Part] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How much has been said, in the graphs that stand in it, too: what was compiled of less is out of date."""
+        return self._size(frozenset())
+
+    def _size(self, around: frozenset[int]) -> int:
+        own: tuple[Sized, ...] = (self.starts, self.declared, self.joins, self.races, self.caps, self.ends, self.steps, self.problems)
+        inside = (part.what.declaration for part in self.steps.values() if isinstance(part.what, DeclaredGraph))
+        here = around | {id(self)}
+        return sum(map(len, own)) + sum(other._size(here) for other in inside if id(other) not in here)

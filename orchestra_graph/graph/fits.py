@@ -1,8 +1,9 @@
 """Whether a value of one declared type fits another: yes, no, or nobody can tell.
 
 Three-valued on purpose. The checks speak only where the answer is no: what cannot be decided from two annotations
-(protocols, type variables, `Any`) is said to nobody. Values are only read here, so containers are compared covariantly:
-a ``list[Invoice]`` fits ``list[Document]``.
+(a class that says nothing of its attributes, the signature of a method, `Any`) is said to nobody. Values are only
+read here, so containers are compared covariantly: a ``list[Invoice]`` fits ``list[Document]``. A TypedDict and a Protocol
+are compared member by member.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
+
+from orchestra_graph.graph.attributes import attributes_of, hints_in, is_protocol, members_of, methods_of, says_all
 
 __all__ = [
     "element_of",
@@ -70,7 +73,8 @@ def members(annotation: Any) -> tuple[Any, ...]:
 def _parts(annotation: Any) -> Iterator[Any]:
     """The members of a union; marks and aliases taken off."""
     if hasattr(annotation, "__value__"):  # a `type X = ...` of Python 3.12
-        annotation = annotation.__value__
+        arguments = get_args(annotation)
+        annotation = annotation.__value__[arguments] if arguments else annotation.__value__
     origin = get_origin(annotation)
     if annotation is None:
         yield type(None)
@@ -139,8 +143,10 @@ def _fits_part(given: Any, wanted: Any) -> bool | None:
     """Two types that are no unions."""
     if wanted is Any or wanted is object or given == wanted:
         return True
+    if given in (typing.Never, typing.NoReturn):
+        return True
     if given is Any or _opaque(given) or _opaque(wanted):
-        return None
+        return _fits_bound(given, wanted)
     if isinstance(given, typing.NewType):
         return fits(given.__supertype__, wanted)
     if isinstance(wanted, typing.NewType):
@@ -157,32 +163,91 @@ def _opaque(annotation: Any) -> bool:
     return isinstance(annotation, str | typing.TypeVar | typing.ForwardRef | typing.ParamSpec)
 
 
+def _fits_bound(given: Any, wanted: Any) -> bool | None:
+    """A type variable is at least what it is bound to."""
+    mine, its = _bound(given), _bound(wanted)
+    if its is not None and its is not wanted:
+        return False if mine is not None and fits(mine, its) is False else None
+    return fits(mine, wanted) or None if mine is not None and mine is not given and its is not None else None
+
+
+def _bound(annotation: Any) -> Any:
+    """What every value of a type variable is; None where nothing is known; any other type is itself."""
+    if isinstance(annotation, typing.TypeVar):
+        constraints = annotation.__constraints__
+        return typing.Union[constraints] if constraints else annotation.__bound__  # noqa: UP007
+    return None if annotation is Any or _opaque(annotation) else annotation
+
+
 def _fits_class(given: Any, wanted: Any) -> bool | None:
-    mine, its = get_origin(given) or given, get_origin(wanted) or wanted
+    mine, its = _class_of(given), _class_of(wanted)
     if not isinstance(mine, type) or not isinstance(its, type):
         return None
-    if getattr(its, "_is_protocol", False):
-        return True if its in mine.__mro__ else None
-    if is_typed_dict(mine) or is_typed_dict(its):
-        return _fits_typeddict(mine, its)
+    if is_protocol(its):
+        return True if its in mine.__mro__ else _fits_protocol(mine, its)
+    if is_typed_dict(its):
+        return _fits_keys(mine, its) if is_typed_dict(mine) else None if issubclass(mine, dict) else False
+    if is_typed_dict(mine):
+        return _fits_dict(mine, wanted) if issubclass(dict, its) else False
     if issubclass(mine, _NUMBERS.get(its, ())):
         return True
     return _fits_arguments(given, wanted) if issubclass(mine, its) else False
 
 
-def _fits_typeddict(mine: type, its: type) -> bool | None:
-    """A TypedDict is a dict at run time, and structural."""
-    if mine is its:
-        return True
-    mine, its = (dict if is_typed_dict(c) else c for c in (mine, its))
-    return None if issubclass(mine, its) else False
+def _class_of(annotation: Any) -> Any:
+    """A class without its arguments; a model with arguments is a class of its own."""
+    return get_origin(annotation) or _of_model(annotation)[0] or annotation
+
+
+def _of_model(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The generic model that a model was made of, and with what."""
+    made = getattr(annotation, "__pydantic_generic_metadata__", None) or {}
+    return made.get("origin"), tuple(made.get("args") or ())
+
+
+# -- by their members ------------------------------------------------------------------------------------
+
+
+def _fits_protocol(mine: type, its: type) -> bool | None:
+    known = attributes_of(mine)
+    answers: list[bool | None] = []
+    for name, kind in members_of(its).items():
+        if name in known:
+            answers.append(fits(known[name], kind))
+        else:
+            answers.append(None if hasattr(mine, name) or not says_all(mine) else False)
+    for name in methods_of(its):  # what a method takes and gives is not compared
+        answers.append(None if hasattr(mine, name) or not says_all(mine) else False)
+    return _every(answers)
+
+
+def _fits_keys(mine: Any, its: Any) -> bool | None:
+    """Two TypedDicts."""
+    known, required = hints_in(mine), its.__required_keys__
+    if not known or not hints_in(its):
+        return None
+    if not required <= mine.__required_keys__:
+        return False
+    return _every(fits(known[name], kind) for name, kind in hints_in(its).items() if name in known)
+
+
+def _fits_dict(mine: Any, wanted: Any) -> bool | None:
+    """A TypedDict as a dict or a mapping."""
+    arguments = get_args(wanted)
+    if len(arguments) != 2:
+        return True if not arguments else None
+    return _every([fits(str, arguments[0]), *(fits(kind, arguments[1]) for kind in hints_in(mine).values())])
+
+
+# -- by their arguments ----------------------------------------------------------------------------------
 
 
 def _fits_arguments(given: Any, wanted: Any) -> bool | None:
     """Two classes of which the first is the second or a subclass: what they are generic in."""
     arguments = get_args(wanted)
     if not arguments:
-        return True
+        model, its = _of_model(wanted)
+        return True if model is None else _fits_generic(_made_of(given, model), its)
     origin = get_origin(wanted)
     if origin is tuple:
         return _fits_tuple(given, arguments)
@@ -191,18 +256,39 @@ def _fits_arguments(given: Any, wanted: Any) -> bool | None:
         return _every(map(fits, mine, arguments)) if len(mine) == 2 else None
     if issubclass(origin, collections.abc.Iterable) and len(arguments) == 1:
         return fits(iterated(given), arguments[0])
-    return None  # how a class of somebody else varies with its arguments is not known
+    return _fits_generic(get_args(given) if get_origin(given) is origin else (), arguments)
+
+
+def _made_of(given: Any, model: Any) -> tuple[Any, ...]:
+    """With what a model, or one that it derives from, was made of a generic one."""
+    made = (_of_model(base) for base in getattr(given, "__mro__", ()))
+    return next((arguments for origin, arguments in made if origin is model), ())
+
+
+def _fits_generic(mine: tuple[Any, ...], its: tuple[Any, ...]) -> bool | None:
+    """How a class of somebody else varies with its arguments is not known; with what fits neither way, it does not."""
+    if len(mine) != len(its) or mine == its:
+        return True if mine == its else None
+    apart = any(fits(a, b) is False and fits(b, a) is False for a, b in zip(mine, its, strict=True))
+    return False if apart else None
 
 
 def _fits_tuple(given: Any, wanted: tuple[Any, ...]) -> bool | None:
-    mine = get_args(given)
-    if not mine or get_origin(given) is not tuple:
+    mine = get_args(given) if get_origin(given) is tuple else tuple(_elements(given))
+    if not mine:
         return None
     if len(wanted) == 2 and wanted[1] is Ellipsis:
         return _every(fits(m, wanted[0]) for m in mine if m is not Ellipsis)
     if len(mine) == 2 and mine[1] is Ellipsis:
         return False
     return _every(map(fits, mine, wanted)) if len(mine) == len(wanted) else False
+
+
+def _elements(given: Any) -> Iterator[Any]:
+    """The types of a NamedTuple, in their order."""
+    hints = hints_in(given) if hasattr(given, "_fields") else {}
+    if hints:
+        yield from (hints.get(name, Any) for name in given._fields)
 
 
 def iterated(annotation: Any) -> Any:

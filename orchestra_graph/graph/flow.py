@@ -15,6 +15,8 @@ On one path this is simple. The joins are what needs thought, because a merge ke
   for a walk back from the join along edges that lack the fact, such that all that leaves the walk sideways lacks the
   fact as well, or never gets to this wave.
 * In turn 0 the head of a loop meets only what enters, later only what comes back: both are asked, and both must hold.
+* A token may not get to its join: it is absorbed, or withdrawn. The branch that it stands for may then be missing.
+* A limit that leads on takes all tokens of its loop, wherever they stand, and merges them into one.
 
 Found is the greatest solution: all facts are believed until something speaks against them. `tests/graph/test_flow.py`
 runs random graphs and looks that no fact fails in a run.
@@ -22,14 +24,15 @@ runs random graphs and looks that no fact fails in a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.topology import Topology
 from orchestra_graph.graph.ways import Ways, may_follow, may_follow_with
 
-__all__ = ["Facts", "Flow", "Waves"]
+__all__ = ["Facts", "Flow", "Losses", "Waves", "Withdrawal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Facts:
         makes: By vertex, what its writes make true.
         breaks: By vertex, what its writes may make false.
         sure: By edge, what holds whenever it is followed.
+        resets: By vertex, what no longer holds behind it, as at the start: no write is visible any more.
+        again: By the edge of a limit, what holds whenever its vertex comes up once more.
     """
 
     count: int
@@ -49,6 +54,38 @@ class Facts:
     makes: Sequence[int]
     breaks: Sequence[int]
     sure: Mapping[int, int] = field(default_factory=dict)
+    resets: Mapping[int, int] = field(default_factory=dict)
+    again: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """A limit that leads on: what is alive among its members is withdrawn, and one token is sent for all of it.
+
+    Attributes:
+        edge: Where the run goes on.
+        members: The vertices whose work is withdrawn.
+        counts: It comes up when the vertex of the edge is to start once more; otherwise at any moment.
+    """
+
+    edge: int
+    members: frozenset[int]
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Where tokens may get lost, beside what the join rules say.
+
+    Attributes:
+        vertices: Those at which a token may be withdrawn or absorbed.
+        limits: The limits that lead on.
+        ends: For the last vertex of a graph that may be ended early: the vertices whose work is then withdrawn.
+    """
+
+    vertices: frozenset[int] = frozenset()
+    limits: Sequence[Withdrawal] = ()
+    ends: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
 
 class Waves:
@@ -57,13 +94,17 @@ class Waves:
     Args:
         topology: The graph.
         ways: What each vertex may follow.
+        losses: Where tokens may get lost.
     """
 
-    def __init__(self, topology: Topology, ways: Sequence[Ways]):
+    def __init__(self, topology: Topology, ways: Sequence[Ways], losses: Losses | None = None):
         self.topology = topology
         self.ways = ways
+        self.losses = losses or Losses()
         self.never = {e for v, out in enumerate(topology.out) for e in set(out) - ways[v].possible()}
-        self.loses = _losing(topology)
+        self.loses = _losing(topology) | self.losses.vertices
+        self.limits = {limit.edge: limit for limit in self.losses.limits}
+        self.aside = {e for w in ways for e in w.unwritten()}
         self.successors = [topology.targets(v) for v in range(topology.size)]
         self.rank = {v: i for i, v in enumerate(topology.order)}
         self.arrivals = [self._arrivals(v) for v in range(topology.size)]
@@ -78,6 +119,11 @@ class Waves:
         back = tuple(e for e in edges if self.topology.edges[e][0] in members)
         entries = tuple(e for e in edges if e not in back)
         return [group for group in (entries, back) if group]
+
+    def sources(self, edge: int) -> Iterable[int]:
+        """Where a token on *edge* comes from: on that of a limit, from wherever it was withdrawn."""
+        limit = self.limits.get(edge)
+        return (self.topology.edges[edge][0],) if limit is None else {self.topology.edges[edge][0], *limit.members}
 
     def _own_loop(self, vertex: int) -> frozenset[int] | None:
         """The members of the loop whose head *vertex* is."""
@@ -111,15 +157,29 @@ class _Wave:
     """
 
     def __init__(self, waves: Waves, join: int, edges: tuple[int, ...], own: frozenset[int] | None):
-        self.topology, self.ways = waves.topology, waves.ways
+        self.topology, self.waves = waves.topology, waves
         self.join, self.edges = join, edges
         self._in = frozenset(edges)
+        self.ways = self._limited(waves)
         again = own is not None and self.topology.edges[edges[0]][0] in own
         self._within = own if own is not None and again else None
         chain = self.topology.chain[join]
         self._fix(chain if own is None or again else chain[:-1])
         self._find_inside(waves)
         self._find_away(waves)
+
+    def _limited(self, waves: Waves) -> Sequence[Ways]:
+        """What each vertex may follow; where a limit may withdraw its work, the edge of the limit, too.
+
+        Inside of a loop that is left by a limit no wave is left over.
+        """
+        edges, ways = self.topology.edges, list(waves.ways)
+        for limit in waves.losses.limits:
+            if self.join not in limit.members or edges[limit.edge][1] in limit.members:
+                for vertex in limit.members:
+                    if (limit.edge,) not in ways[vertex].instead:
+                        ways[vertex] = replace(ways[vertex], instead=(*ways[vertex].instead, (limit.edge,)))
+        return ways
 
     def _fix(self, regions: Sequence[int]) -> None:
         """Keep to one turn of these loops and one instance of these eaches: where walks begin, which edges lead out."""
@@ -149,8 +209,7 @@ class _Wave:
     def _find_inside(self, waves: Waves) -> None:
         found, todo, asked = set[int](), [self.join], {self.join}
         while todo:
-            for edge in self._before(todo.pop()):
-                source = self.topology.edges[edge][0]
+            for source in chain.from_iterable(map(waves.sources, self._before(todo.pop()))):
                 found.add(source)
                 if source not in asked:
                     asked.add(source)
@@ -170,7 +229,8 @@ class _Wave:
         return edge in self._leaving or target not in self._found
 
     def _find_away(self, waves: Waves) -> None:
-        away = {v for v in self.inside if v in waves.loses and v != self.join}
+        lost = waves.loses | waves.losses.ends.get(self.join, frozenset())
+        away = {v for v in self.inside if v in lost and v != self.join}
 
         def out(edge: int) -> int:
             return int(not self.arrives(edge) and (self.leaves(edge) or self.topology.edges[edge][1] in away))
@@ -216,21 +276,20 @@ class _Wave:
 
     def _walk(self, asked: int, over: Sequence[int], lacks: Callable[[int], int], begins: set[int]) -> int:
         """Go back from the join along edges that lack facts; the facts that are lacked all the way from a beginning."""
-        edges = self.topology.edges
         reached, todo, hit = dict.fromkeys(self.inside, 0), [(self.join, asked)], 0
         while todo:
             vertex, have = todo.pop()
             for edge in self._before(vertex):
-                source = edges[edge][0]
-                missing = have & ~over[edge]
-                if missing:
-                    missing &= may_follow_with(self.ways[source], edge, lacks, asked)
-                if missing & ~reached[source]:
-                    reached[source] |= missing
-                    if source in begins:
-                        hit |= missing
-                    else:
-                        todo.append((source, reached[source]))
+                for source in self.waves.sources(edge):
+                    missing = have & ~over[edge]
+                    if missing:
+                        missing &= may_follow_with(self.ways[source], edge, lacks, asked)
+                    if missing & ~reached[source]:
+                        reached[source] |= missing
+                        if source in begins:
+                            hit |= missing
+                        else:
+                            todo.append((source, reached[source]))
             hit |= self._entered(vertex, have, over)
         return hit
 
@@ -254,12 +313,15 @@ class Flow:
         start: Where the facts are followed from: the start of the graph, or one vertex. Then only what happens after an
             activation of that vertex, in its causal future, counts, and `before[start]` says what holds when it comes
             round to it again.
+        failed: With *start*: what holds where that vertex was left without being done. Left out: everything, for it has
+            not happened.
     """
 
-    def __init__(self, waves: Waves, facts: Facts, start: int = 0):
+    def __init__(self, waves: Waves, facts: Facts, start: int = 0, failed: int | None = None):
         self.waves, self.topology, self.facts, self.start = waves, waves.topology, facts, start
         size = self.topology.size
         self.everything = (1 << facts.count) - 1
+        self._failed = self.everything if failed is None else failed
         self.before = [self.everything] * size
         self.before[0] = facts.initial if start == 0 else self.everything
         self._clean = [self.everything] * size
@@ -274,7 +336,8 @@ class Flow:
         """What holds when *vertex* is done."""
         if vertex == self.start:
             return self.facts.initial
-        return self.before[vertex] & ~self.facts.breaks[vertex] | self.facts.makes[vertex]
+        held = self.before[vertex] & ~self.facts.resets.get(vertex, 0)
+        return held & ~self.facts.breaks[vertex] | self.facts.makes[vertex]
 
     def over(self, edge: int) -> int:
         """What holds on *edge*."""
@@ -289,6 +352,8 @@ class Flow:
             changed = False
             for vertex in order:
                 changed |= self._visit(vertex)
+            for limit in self.waves.losses.limits:
+                changed |= self._withdraw(limit)
 
     def _visit(self, vertex: int) -> bool:
         before, clean = self.everything, self.everything
@@ -305,23 +370,48 @@ class Flow:
     def _leave(self, vertex: int) -> bool:
         """Put on the out-edges of *vertex* what holds there."""
         facts = self.facts
-        after = self.after(vertex)
-        unbroken = self._clean[vertex] & ~facts.breaks[vertex] | facts.makes[vertex]
+        unbroken = (self._clean[vertex] | facts.resets.get(vertex, 0)) & ~facts.breaks[vertex] | facts.makes[vertex]
+        done, undone = (self.after(vertex), unbroken), (self.before[vertex], self._clean[vertex])
         if vertex == self.start:
-            unbroken = self.everything
+            done, undone = (self.facts.initial, self.everything), (self._failed, self.everything)
+            if vertex == 0:
+                undone = done
         changed = False
         for edge in self.topology.out[vertex]:
-            if edge in self.waves.never:
-                continue
-            sure = facts.sure.get(edge, 0)
-            now = after | sure, unbroken | sure
-            if now != (self._over[edge], self._unbroken[edge]):
-                self._over[edge], self._unbroken[edge] = now
-                changed = True
-        if changed:
-            self._clock += 1
-            self._changed[vertex] = self._clock
+            if edge not in self.waves.never and edge not in self.waves.limits:
+                changed |= self._put(edge, undone if edge in self.waves.aside else done)
         return changed
+
+    def _put(self, edge: int, held: tuple[int, int]) -> bool:
+        """Put on an edge what holds, and what is unbroken there."""
+        sure = self.facts.sure.get(edge, 0)
+        now = held[0] | sure, held[1] | sure
+        if now == (self._over[edge], self._unbroken[edge]):
+            return False
+        self._over[edge], self._unbroken[edge] = now
+        self._clock += 1
+        for source in self.waves.sources(edge):
+            self._changed[source] = self._clock
+        return True
+
+    def _withdraw(self, limit: Withdrawal) -> bool:
+        """Put on the edge of a limit what holds in the merge of all that it withdraws."""
+        vertex = self.topology.edges[limit.edge][0]
+        every, spared, clean = self.everything, self.everything, self.everything
+        for member in limit.members:
+            held, unbroken = self.before[member], self._clean[member]
+            if member != 0 and self._comes(member):
+                every, spared, clean = every & held, spared & (held | unbroken), clean & unbroken
+            for edge in chain.from_iterable(self.waves.arrivals[member]):
+                held, unbroken = self._over[edge], self._unbroken[edge]
+                every, spared, clean = every & held, spared & (held | unbroken), clean & unbroken
+        if limit.counts:
+            # the one that is to start has it, and the others bring no write that breaks it
+            every |= (self.before[vertex] | self.facts.again.get(limit.edge, 0)) & spared
+        return self._put(limit.edge, (every, clean))
+
+    def _comes(self, vertex: int) -> bool:
+        return bool(self.waves.arrivals[vertex])
 
     def _meet(self, vertex: int, edges: tuple[int, ...]) -> tuple[int, int]:
         """What a wave of these in-edges has, and what no write visible in it breaks."""
@@ -360,21 +450,22 @@ class Flow:
         Returns:
             The vertices of the walk; the first is the start, or a node whose write may break the fact.
         """
-        bit, edges = 1 << fact, self.topology.edges
-        if after and self.facts.breaks[vertex] & bit:
+        bit, resets = 1 << fact, self.facts.resets
+        if after and (self.facts.breaks[vertex] | resets.get(vertex, 0)) & bit:
             return (vertex,)
         towards: dict[int, int | None] = {vertex: None}
         todo = [vertex]
         for here in todo:
             for edge in (e for group in self.waves.arrivals[here] for e in group):
-                source = edges[edge][0]
                 if self._over[edge] & bit:
                     continue
-                if source == self.start or self.facts.breaks[source] & bit:
-                    return (source, *_follow(here, towards))
-                if source not in towards:
-                    towards[source] = here
-                    todo.append(source)
+                done = edge not in self.waves.aside
+                for source in self.waves.sources(edge):
+                    if source == self.start or (done and (self.facts.breaks[source] | resets.get(source, 0)) & bit):
+                        return (source, *_follow(here, towards))
+                    if source not in towards and not self.before[source] & bit:
+                        towards[source] = here
+                        todo.append(source)
         return (vertex,)
 
 

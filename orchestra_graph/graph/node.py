@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
@@ -25,7 +25,7 @@ from typing import (
     overload,
 )
 
-from orchestra_graph.graph.policies import ONCE, Effect, Retry, seconds_of
+from orchestra_graph.graph.policies import ONCE, Cache, Effect, Retry, seconds_of
 from orchestra_graph.graph.question import Question
 
 __all__ = [
@@ -103,6 +103,7 @@ class NodeOptions:
     timeout: float | None = None
     effect: Effect = "external"
     unattended: bool = False
+    cache: Cache | None = None
 
 
 class Node(Step, Generic[Function]):
@@ -161,12 +162,17 @@ class Node(Step, Generic[Function]):
     def __repr__(self) -> str:
         return f"<{'ask' if self.kind == 'ask' else 'node'} {self.name}>"
 
+    def altered(self, **options: Any) -> Node[Function]:
+        """The same function, run otherwise: *options* are those of `NodeOptions`."""
+        changed = replace(self.options, **options)
+        return Node(self.fn, name=self.name, kind=self.kind, options=changed, scope=self.scope)
+
 
 class Placed(Step):
-    """A node at one place of one graph: the handle that `Graph.add` gives."""
+    """A node, or a graph, at one place of one graph: the handle that `Graph.add` gives."""
 
-    def __init__(self, node: Node[Any], name: str, graph: object):
-        self.node, self.name, self.graph = node, name, graph
+    def __init__(self, what: Step, name: str, graph: object):
+        self.what, self.name, self.graph = what, name, graph
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -216,6 +222,7 @@ def node(
     timeout: float | timedelta | None = None,
     effect: Effect = "external",
     unattended: bool = False,
+    cache: Cache | None = None,
 ) -> NodeDecorator: ...
 def node(
     fn: Any = None,
@@ -227,6 +234,7 @@ def node(
     timeout: float | timedelta | None = None,
     effect: Effect = "external",
     unattended: bool = False,
+    cache: Cache | None = None,
 ) -> Any:
     """Make a node of a function, sync or async. Its parameters are the fields it reads.
 
@@ -241,6 +249,7 @@ def node(
         effect: What running it twice would do. ``"irreversible"`` nodes are never repeated by themselves and need a
             person before them.
         unattended: Says that an irreversible node needs no person.
+        cache: What it gave is used again. Left out: it is run each time.
     """
     options = NodeOptions(
         writes=writes,
@@ -248,6 +257,7 @@ def node(
         timeout=seconds_of(timeout),
         effect=effect,
         unattended=unattended,
+        cache=cache,
     )
     if fn is not None:
         return _make(fn, None, "work", options)

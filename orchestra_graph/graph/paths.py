@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
-import functools
 import typing
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from orchestra_graph.graph.attributes import attributes_of, says_all
 from orchestra_graph.graph.fits import is_typed_dict, members
 from orchestra_graph.state.schema import LATER
 
@@ -88,10 +87,10 @@ def _attribute(part: Any, name: str, number: int) -> Any:
         arguments = get_args(part)
         return Union[arguments[1], None] if len(arguments) == 2 else Any  # noqa: UP007
     holder: Any = origin
-    known = _attributes(holder)
+    known = attributes_of(holder)
     if name in known:
         return known[name]
-    if hasattr(origin, name) or not _says_all(origin):
+    if hasattr(origin, name) or not says_all(origin):
         return Any
     raise NoStep(number, origin, list(known))
 
@@ -102,35 +101,3 @@ def _key(holder: type, name: str, number: int) -> Any:
         raise NoStep(number, holder, list(hints))
     optional: frozenset[str] = getattr(holder, "__optional_keys__", frozenset())
     return Union[hints[name], None] if name in optional else hints[name]  # noqa: UP007
-
-
-@functools.lru_cache(maxsize=256)
-def _attributes(holder: Any) -> Mapping[str, Any]:
-    """The attributes of a class with the types that are known: annotated ones, and properties."""
-    found: dict[str, Any] = {}
-    for base in reversed([b for b in holder.__mro__ if b not in BaseModel.__mro__]):
-        for name, value in vars(base).items():
-            if isinstance(value, property | functools.cached_property):
-                getter = value.fget if isinstance(value, property) else value.func
-                found[name] = _hints(getter).get("return", Any)
-    if issubclass(holder, BaseModel):
-        holder.model_rebuild(raise_errors=False)  # it may name a class that was defined after it
-        return {**found, **{name: info.annotation for name, info in holder.model_fields.items()}}
-    return {**found, **_hints(holder)}
-
-
-def _hints(holder: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(holder)
-    except (NameError, TypeError):
-        return {}
-
-
-def _says_all(holder: type) -> bool:
-    """Whether a class names all its attributes in its annotations."""
-    if any("__getattr__" in vars(base) for base in holder.__mro__ if base not in BaseModel.__mro__):
-        return False
-    if issubclass(holder, BaseModel):
-        return holder.model_config.get("extra") != "allow"
-    named_tuple = issubclass(holder, tuple) and hasattr(holder, "_fields")
-    return dataclasses.is_dataclass(holder) or named_tuple or holder.__module__ == "builtins"

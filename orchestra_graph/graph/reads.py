@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from orchestra_graph.graph.edges import Choice, Group, label_of
+from orchestra_graph.graph.edges import Choice, Group, Renamed, label_of
 from orchestra_graph.graph.fits import fits, is_collection, members
 from orchestra_graph.graph.paths import NoStep, type_at
 from orchestra_graph.graph.plan import Plan, PlanNode
@@ -114,24 +114,35 @@ def choice_hints(choice: Choice) -> dict[str, Any]:
     if isinstance(choice, str):
         return {}
     try:
-        return hints_of(choice)
+        hints = hints_of(choice)
     except (NameError, TypeError):
         return {}
+    return {choice.names.get(k, k): v for k, v in hints.items()} if isinstance(choice, Renamed) else hints
 
 
 def reads_of(plan: Plan) -> Iterator[Read]:
     """Everything that is read, in the order of the nodes."""
     for node in plan.nodes:
-        yield from _parameters(node)
+        yield from _parameters(plan, node)
     for asked in asked_of(plan):
         yield from _asked(plan, asked)
 
 
-def _parameters(node: PlanNode) -> Iterator[Read]:
-    for param in node.params:
-        if param.kind == "field":
-            who = f"'{node.name}'"
-            yield Read(vertex=node.index, path=(param.name,), wanted=param.annotation, who=who, where=node.where)
+def _parameters(plan: Plan, node: PlanNode) -> Iterator[Read]:
+    """What a node is given; what goes into a graph that stands there, and what comes out of it."""
+    given = [(param.source, param.annotation) for param in node.params if param.kind == "field"]
+    given += [(t.source, plan.schema.fields[t.field].annotation) for t in node.transfers if t.kind == "source"]
+    for choice, wanted in given:
+        if node.kind == "leave":  # what it writes is checked like every write
+            wanted = Any
+        read = partial(Read, vertex=node.index, who=f"'{node.name}'", where=node.where)
+        if not isinstance(choice, str):
+            hints = choice_hints(choice)
+            yield from (read(path=(name,), wanted=hints.get(name, Any)) for name in choice_reads(choice))
+            continue
+        path = path_of(choice)
+        yield from (read(path=path[:length], through=True) for length in range(1, len(path)))
+        yield read(path=path, wanted=wanted)
 
 
 def _asked(plan: Plan, asked: Asked) -> Iterator[Read]:

@@ -6,11 +6,12 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin
 
 from orchestra_graph.errors import Problem, nearest
+from orchestra_graph.graph.edges import Choice, Renamed
 from orchestra_graph.graph.fits import is_typed_dict
 from orchestra_graph.graph.node import ItemMark, Node, Resource
 from orchestra_graph.graph.plan import Param, WriteSpec
@@ -77,17 +78,33 @@ def choice_reads(choice: Any) -> tuple[str, ...]:
     """The fields that a condition, a switch or the items of an `each` need."""
     if isinstance(choice, str):
         return (choice.split(".")[0],)
-    return tuple(inspect.signature(choice).parameters)
+    return tuple(choice.names.values() if isinstance(choice, Renamed) else inspect.signature(choice).parameters)
 
 
-def read_signature(node: Node[Any], schema: Schema) -> Signature:
-    """Read the parameters and the return annotation of a node."""
-    return _Reader(node, schema).read()
+def read_signature(
+    node: Node[Any],
+    schema: Schema,
+    inputs: Mapping[str, Choice] | None = None,
+    outputs: str | Mapping[str, str] | None = None,
+) -> Signature:
+    """Read the parameters and the return annotation of a node.
+
+    Args:
+        node: The node.
+        schema: The fields.
+        inputs: Parameter to what it is given, where that is not the field of its name.
+        outputs: What it writes to which field, where that is not the field of the name.
+    """
+    return _Reader(node, schema, inputs or {}, outputs).read()
 
 
 class _Reader:
-    def __init__(self, node: Node[Any], schema: Schema):
-        self.node, self.schema = node, schema
+    def __init__(
+        self, node: Node[Any], schema: Schema, inputs: Mapping[str, Choice], outputs: str | Mapping[str, str] | None
+    ):
+        self.node, self.schema, self.inputs = node, schema, inputs
+        self.outputs = outputs if isinstance(outputs, Mapping) else {}
+        self.single = outputs if isinstance(outputs, str) else node.options.writes
         self.found = Signature()
 
     def read(self) -> Signature:
@@ -103,6 +120,7 @@ class _Reader:
         given = self.node.fn.keywords if isinstance(self.node.fn, functools.partial) else {}
         read = [self._param(p, hints) for p in parameters.values() if p.name not in given]
         self.found.params = tuple(p for p in read if p is not None)
+        self._all_known("inputs", self.inputs, [name for name in parameters if name not in given], "parameter")
         if "return" not in hints:
             self._problem(
                 "no-return-type",
@@ -118,6 +136,16 @@ class _Reader:
     def _problem(self, code: str, what: str, mend: str = "") -> None:
         problem = Problem(code=code, what=f"node '{self.node.name}': {what}", mend=mend, where=self.node.where)
         self.found.problems.append(problem)
+
+    def _all_known(self, what: str, named: Iterable[str], known: Sequence[str], kind: str) -> None:
+        """What `add` was told of must be there."""
+        for name in named:
+            if name not in known:
+                self._problem(
+                    f"unknown-{what[:-1]}",
+                    f"add({what}=...) names '{name}', which is no {kind} of it.{nearest(name, known)}",
+                    f"It has: {', '.join(known)}",
+                )
 
     def _undefined(self, name: str) -> None:
         where = self.node.fn.__module__ if hasattr(self.node.fn, "__module__") else ""
@@ -146,11 +174,14 @@ class _Reader:
             self._problem("unannotated", f"parameter '{name}' has no annotation", f"{name}: {self._type_of(name)}")
             return None
         annotation = hints[name]
+        if name in self.inputs:
+            bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+            return Param(name=name, kind="field", annotation=bare, source=self.inputs[name])
         special = self._special(name, annotation)
         if special is not None:
             return special
         if name in self.schema.fields:
-            return Param(name=name, kind="field", annotation=annotation)
+            return Param(name=name, kind="field", annotation=annotation, source=name)
         if parameter.default is not parameter.empty:
             self._problem(
                 "parameter-default",
@@ -193,7 +224,7 @@ class _Reader:
     # -- what it writes -----------------------------------------------------------------------------
 
     def _returns(self, annotation: Any) -> None:
-        single = self.node.options.writes
+        single = self.single
         if single is not None:
             self._writes({single: annotation}, [single], single=True)
         elif annotation in (None, type(None), typing.NoReturn, typing.Never):
@@ -218,7 +249,7 @@ class _Reader:
 
     def _patch(self, patch: type[Patch[Any]]) -> None:
         state = patch_state(patch)
-        if state is not None and not issubclass(self.schema.state, state):
+        if state is not None and not self.outputs and not issubclass(self.schema.state, state):
             self._problem(
                 "wrong-patch",
                 f"{patch.__name__} is a patch of {type_name(state)}, not of {self.schema.state.__name__}",
@@ -236,7 +267,9 @@ class _Reader:
             return
         self._writes(hints, certain, single=False)
 
-    def _writes(self, fields: Mapping[str, Any], certain: Iterable[str], *, single: bool) -> None:
+    def _writes(self, given: Mapping[str, Any], certain: Iterable[str], *, single: bool) -> None:
+        self._all_known("outputs", self.outputs, [] if single else list(given), "written name")
+        fields = {self.outputs.get(name, name): annotation for name, annotation in given.items()}
         known = {name: annotation for name, annotation in fields.items() if name in self.schema.fields}
         for name in fields:
             if name not in known:
@@ -247,9 +280,13 @@ class _Reader:
                     f"it writes '{name}', which is no field of {state}.{hint}",
                     f"{state} has: {', '.join(self.schema.fields)}",
                 )
-        always = known.keys() & set(certain)
+        always = known.keys() & {self.outputs.get(name, name) for name in certain}
         self.found.writes = WriteSpec(
-            fields=known, sure=always == known.keys(), single=single, certain=frozenset(always)
+            fields=known,
+            sure=always == known.keys(),
+            single=single,
+            certain=frozenset(always),
+            names={name: field for name, field in self.outputs.items() if name in given},
         )
 
     def _question(self, annotation: Any) -> None:
@@ -260,10 +297,10 @@ class _Reader:
             self._problem(
                 "no-question",
                 f"an @ask function returns Question[the type of the answer]; this one returns {type_name(annotation)}",
-                f"-> Question[{self._type_of(self.node.options.writes or '')}]",
+                f"-> Question[{self._type_of(self.single or '')}]",
             )
             return
         self.found.answer = get_args(questions[0])[0]
         self.found.optional = type(None) in members
-        field = self.node.options.writes or ""
+        field = self.single or ""
         self._writes({field: self.found.answer}, [] if self.found.optional else [field], single=True)

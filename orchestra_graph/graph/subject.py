@@ -64,7 +64,8 @@ class Subject:
             return False
         path = path_of(group.choice)
         # of a field with a reducer each write is looked at, not the whole
-        return self.schema.fields[path[0]].reducer is None and never_empty(self.schema.state, path)
+        spec = self.schema.fields[path[0]]
+        return spec.reducer is None and never_empty(spec.owner, (spec.attribute, *path[1:]))
 
     # -- words --------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from orchestra_graph.errors import EngineBug
@@ -29,7 +30,8 @@ from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 __all__ = ["Coordinate", "Discriminator", "Key", "Region", "Scope", "Stamp", "Topology"]
 
 Coordinate = int | tuple["Discriminator", int]
-"""The turn of a loop, or the instance of an `each`: the discriminator of the vertex that made it, and its index."""
+"""The turn of a loop, or the instance of an `each`: the discriminator of the vertex that made it, and its index. The
+one instance of a call has the index -1."""
 Stamp = tuple[Coordinate, ...]
 Discriminator = tuple[tuple[int, "Discriminator", int], ...]
 """Entries ``(0, (), in-edge)`` where an `each_one` join let paths through side by side, ``(depth, discriminator,
@@ -42,17 +44,19 @@ the run."""
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The body of an `each`.
+    """The body of an `each`, or the inside of a call.
 
     Attributes:
-        edge: The edge into it, from the node that has the items.
+        edge: The edge into it, from the node that has the items; of a call, the first one.
         members: The vertices of the body.
-        collector: Where its results meet.
+        collector: Where its results meet; of a call, its last vertex, which is a member.
+        call: It is the inside of a call: one instance.
     """
 
     edge: int
     members: frozenset[int]
     collector: int
+    call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class _Step(NamedTuple):
     in_edge: int
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Topology:
     """Vertices ``0 .. size-1`` (0 is the start, ``size-1`` the end), edges, join rules and the bodies of `each`.
 
@@ -100,13 +104,15 @@ class Topology:
         size: The number of vertices.
         edges: Pairs of vertices, in declared order. Every vertex is reached from 0 and reaches the last.
         rules: The join rule of a vertex, where one is set.
-        scopes: The bodies of `each`.
+        scopes: The bodies of `each`, and the insides of calls.
+        raced: The members of races: a token may be absorbed there, as at a join.
     """
 
     size: int
     edges: Sequence[tuple[int, int]]
     rules: Mapping[int, JoinRule] = field(default_factory=dict)
     scopes: Sequence[Scope] = ()
+    raced: frozenset[int] = frozenset()
     out: tuple[tuple[int, ...], ...] = field(init=False)
     into: tuple[tuple[int, ...], ...] = field(init=False)
     regions: tuple[Region, ...] = field(init=False)
@@ -116,6 +122,7 @@ class Topology:
     order: tuple[int, ...] = field(init=False)
     _position: tuple[tuple[int, ...], ...] = field(init=False)
     _steps: tuple[_Step, ...] = field(init=False)
+    _funnels: dict[frozenset[int], int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.edges = tuple(self.edges)
@@ -170,7 +177,7 @@ class Topology:
             item: On the edge into an `each`: which element.
         """
         step = self._steps[edge]
-        if not stamp and not step.splits and item is None and not step.loops_after and not step.next_turn:
+        if not stamp and not step.splits and not step.enters_scope and not step.next_turn:
             return (0,) * step.loops_before, discriminator
         kept, dropped = stamp[: step.shared], stamp[step.shared :]
         if step.next_turn:
@@ -179,12 +186,16 @@ class Topology:
                 raise EngineBug(f"edge {edge} counts the turns of what is no loop")
             kept = (*kept[:-1], turn + 1)
         for depth, coordinate in enumerate(dropped, step.shared + 1):
-            entry = (depth, (), coordinate) if isinstance(coordinate, int) else (depth, *coordinate)
-            discriminator = (*discriminator, entry)
+            if isinstance(coordinate, int):
+                discriminator = (*discriminator, (depth, (), coordinate))
+            elif coordinate[1] >= 0:
+                discriminator = (*discriminator, (depth, *coordinate))
+            else:  # one token comes out of a call, and goes on as what went in
+                discriminator = (*discriminator, *coordinate[0])
         kept += (0,) * step.loops_before
         if step.enters_scope:
             # The instance has all that told its maker apart, and the turns that were left: inside, it is said once.
-            kept = (*kept, (discriminator, item or 0), *(0,) * step.loops_after)
+            kept = (*kept, (discriminator, -1 if item is None else item), *(0,) * step.loops_after)
             discriminator = ()
         if step.splits:
             discriminator = (*discriminator, (0, (), step.in_edge))
@@ -215,18 +226,56 @@ class Topology:
             depth += 1
         return bool(self.masks[join][depth] >> vertex & 1)
 
+    def funnel(self, targets: frozenset[int]) -> int:
+        """Bitset of the vertices from which every way to the end passes one of *targets*.
+
+        Only such work may be withdrawn for the sake of *targets*: what also leads elsewhere goes on.
+        """
+        if targets not in self._funnels:
+            around, todo = {self.end}, [self.end]
+            while todo:
+                for edge in self.into[todo.pop()]:
+                    source = self.edges[edge][0]
+                    if source not in around and source not in targets:
+                        around.add(source)
+                        todo.append(source)
+            leads_by = {t for t in targets if not around.isdisjoint(self.targets(t))}  # what stands there goes on
+            self._funnels[targets] = _bits(set(range(self.size)) - around - leads_by)
+        return self._funnels[targets]
+
     def only_to(self, vertex: int, join: int) -> bool:
-        """Whether every way from *vertex* to the end passes *join*: only such work may be withdrawn for it."""
-        seen, todo = {vertex}, [vertex]
-        while todo:
-            here = todo.pop()
-            if here == self.end:
-                return False
-            for target in self.targets(here):
-                if target != join and target not in seen:
-                    seen.add(target)
-                    todo.append(target)
-        return True
+        """Whether every way from *vertex* to the end passes *join*."""
+        return bool(self.funnel(frozenset({join})) >> vertex & 1)
+
+    @cached_property
+    def excusing(self) -> Mapping[int, int]:
+        """For a vertex the join that does without it when it fails.
+
+        That is the nearest `first` or `until` that every way from there passes, and that it can reach in this turn.
+        """
+        found: dict[int, int] = {}
+        joins = [j for j in range(self.size) if self.rule[j].races]
+        for vertex in range(self.size):
+            passed = [j for j in joins if self.funnel(frozenset({j})) >> vertex & 1 and self.reaches(vertex, j)]
+            for join in passed:  # all lie behind each other: the nearest is the one whose ways pass all others
+                if all(k == join or self.funnel(frozenset({k})) >> join & 1 for k in passed):
+                    found[vertex] = join
+        return found
+
+    def reaches(self, vertex: int, join: int) -> bool:
+        """Whether a way leads from *vertex* to *join*, which stands no deeper, without a new turn."""
+        around = self.chain[join]
+        return self.chain[vertex][: len(around)] == around and bool(self.masks[join][-1] >> vertex & 1)
+
+    def loop_around(self, vertex: int) -> tuple[frozenset[int], int]:
+        """The members of the innermost loop around a vertex in its `each` or call, and how many regions are around it.
+
+        Where there is no such loop, it is the vertex alone.
+        """
+        chain = self.chain[vertex]
+        if chain and self.is_loop(vertex, len(chain) - 1):
+            return self.regions[chain[-1]].members, len(chain) - 1
+        return frozenset({vertex}), len(chain)
 
     # -- compile ------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from orchestra_graph.graph.flow import Facts, Flow, Waves
 from orchestra_graph.graph.paths import NoStep, type_at
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.reads import UNWRITTEN, Path, Read, path_of
+from orchestra_graph.state.reducers import operand_and_whole
 from orchestra_graph.state.schema import FieldSpec
 
 __all__ = ["Values"]
@@ -159,6 +160,8 @@ def _given(spec: FieldSpec) -> tuple[Any, ...]:
 def _written(spec: FieldSpec, declared: Any) -> tuple[Any, ...]:
     """What a field can be of right after a write that was declared so."""
     folded = spec.reducer is not None and spec.reducer.name != "last"
+    given, whole = operand_and_whole(declared)
+    declared = given if whole is None else whole if given is None else given | whole
     vague = declared is Any or fits(declared, spec.annotation) is False
     return members(spec.annotation if folded or vague else declared)
 

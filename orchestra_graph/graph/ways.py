@@ -3,6 +3,9 @@
 The groups of a vertex (its edges, its switches, its eaches) are independent of each other. Of each group some edges are
 taken together: every edge whose condition holds, the targets of one case, the body of an `each`. Nothing is known here
 of the values that decide.
+
+Instead of all that, one set of other edges may be taken: those for an error when the node has failed, or the one where
+a run goes on when a limit is reached. Then the node has written nothing.
 """
 
 from __future__ import annotations
@@ -42,11 +45,13 @@ class Ways:
         groups: Each is followed, independent of the others.
         drop: The edge to the end that is taken when no group takes any.
         many: The edges into the body of an `each`: taken several times at once.
+        instead: Sets of edges of which one is taken in place of all others, and without what the vertex writes.
     """
 
     groups: tuple[Choices, ...] = ()
     drop: int | None = None
     many: tuple[int, ...] = ()
+    instead: tuple[Alternative, ...] = ()
 
     def together(self) -> Iterator[tuple[int, int]]:
         """Pairs of edges that may be followed at the same time; an edge with itself where it is taken several times."""
@@ -59,11 +64,29 @@ class Ways:
                     yield first, second
         for edge in self.many:
             yield edge, edge
+        for alternative in self.instead:
+            yield from combinations(alternative, 2)
+
+    def surely_together(self) -> Iterator[tuple[int, int]]:
+        """Pairs of edges of which each is followed whenever the other is; where a group takes nothing, it is left out."""
+        for group in self.groups:
+            for first, second in combinations(sorted({e for a in group.least for e in a}), 2):
+                if all((first in a) == (second in a) for a in group.least):
+                    yield first, second
+        always = [set.intersection(*map(set, group.least)) for group in self.groups]
+        for one, other in combinations(always, 2):
+            for first in sorted(one):
+                for second in sorted(other):
+                    yield first, second
 
     def possible(self) -> set[int]:
         """The edges that are ever followed."""
-        taken = {e for group in self.groups for a in group.most for e in a}
+        taken = {e for group in self.groups for a in group.most for e in a} | self.unwritten()
         return taken if self.drop is None else taken | {self.drop}
+
+    def unwritten(self) -> set[int]:
+        """The edges on which there is nothing of what the vertex writes."""
+        return {e for alternative in self.instead for e in alternative}
 
 
 def may_follow(ways: Ways, value: Callable[[int], int], everything: int) -> int:
@@ -74,18 +97,23 @@ def may_follow(ways: Ways, value: Callable[[int], int], everything: int) -> int:
         value: Of an edge: a bitset.
         everything: All bits.
     """
-    total, taken = everything, 0
+    total, taken, other = everything, 0, 0
+    for alternative in ways.instead:
+        other |= _every(alternative, value, everything)
     for group in ways.groups:
         some, none = _within(group, value, everything)
         total &= some | none
         taken |= some
     if taken & total == total:
-        return total
-    return total & (taken | (0 if ways.drop is None else value(ways.drop)))
+        return total | other
+    return total & (taken | (0 if ways.drop is None else value(ways.drop))) | other
 
 
 def may_follow_with(ways: Ways, edge: int, value: Callable[[int], int], everything: int) -> int:
     """The bits for which some choice follows *edge*, and beside it only edges whose *value* has them."""
+    for alternative in ways.instead:
+        if edge in alternative:
+            return _every((e for e in alternative if e != edge), value, everything)
     total = everything
     for group in ways.groups:
         if edge == ways.drop:
@@ -129,19 +157,20 @@ def ways_of(plan: Plan, *, filled: Callable[[Group], bool], several: Callable[[G
     """
     found = []
     for node in plan.nodes:
-        groups, drop, many = [], None, []
+        groups, drop, many, instead = [], None, [], []
         for group in node.groups:
             if group.kind == "drop":
                 (drop,) = group.edges
-                continue
-            if group.kind == "each":
+            elif group.kind in ("error", "limit"):
+                instead.append(group.edges)
+            elif group.kind == "each":
                 many += [e for e in group.edges if plan.edges[e].kind == "each"]
                 groups.append(_each(group, plan.edges, filled(group)))
             elif group.kind == "switch":
                 groups.append(_switch(group, plan.edges, several(group)))
             else:
                 groups.append(_plain(group, plan.edges))
-        found.append(Ways(tuple(groups), drop, tuple(many)))
+        found.append(Ways(tuple(groups), drop, tuple(many), tuple(instead)))
     return tuple(found)
 
 

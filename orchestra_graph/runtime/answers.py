@@ -25,6 +25,7 @@ from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime.journal import text
 from orchestra_graph.runtime.outcomes import example_answer
 from orchestra_graph.state.codec import JsonCodec, first_line
+from orchestra_graph.state.reducers import Replace, operand_and_whole
 from orchestra_graph.store.base import QuestionRow
 
 __all__ = [
@@ -69,8 +70,14 @@ class _Outcome(BaseModel):
         return {name: value for name, value in data.items() if name in self.model_fields_set}
 
 
+def _told(declared: Any) -> Any:
+    """What a person says that was written: where the node may replace a field, the whole value."""
+    operand, whole = operand_and_whole(declared)
+    return operand if whole is None else whole
+
+
 def _doubt_model(node: PlanNode) -> type[_Outcome]:
-    fields: dict[str, Any] = {name: (annotation, None) for name, annotation in node.writes.fields.items()}
+    fields: dict[str, Any] = {name: (_told(annotation), None) for name, annotation in node.writes.fields.items()}
     return create_model(f"{node.name}_outcome", __base__=_Outcome, **fields)
 
 
@@ -173,7 +180,8 @@ def _given(node: PlanNode, answer: Any) -> dict[str, Any] | None:
     missing = [name for name in node.writes.fields if name not in given]
     if missing and node.writes.sure:
         raise _Incomplete(f"it happened, so say what it wrote, too: {', '.join(missing)}")
-    return given
+    wholes = {name for name in given if operand_and_whole(node.writes.fields[name])[1] is not None}
+    return {name: Replace(value) if name in wholes else value for name, value in given.items()}
 
 
 def _check_writes(plan: Plan, node: PlanNode, answer: Any) -> None:

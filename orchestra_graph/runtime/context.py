@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from orchestra_graph.core.events import ErrorInfo
+from orchestra_graph.events import Emitted, Progress
+from orchestra_graph.runtime.live import SPEAK, Speak
 
 __all__ = ["Context"]
 
@@ -43,6 +45,28 @@ class Context:
     log: logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.LoggerAdapter(logging.getLogger("orchestra_graph.node"), {})
     )
+
+    _speak: Speak = field(default_factory=SPEAK.get, repr=False, compare=False)
+
+    def emit(self, value: Any) -> None:
+        """Tell whoever follows the run at this moment (`Run.events`, hooks); see `events.Emitted`.
+
+        Nothing of it is stored: what has to be found again is written to a field. A later attempt says it again.
+
+        Args:
+            value: Anything. It is handed over as it is: do not change it afterwards.
+        """
+        self._speak(Emitted(run=self.run, cursor="", at=0.0, id=self.id, node=self.node, value=value))
+
+    def progress(self, fraction: float | None, text: str = "") -> None:
+        """Tell whoever follows the run at this moment how far this node is; see `events.Progress`.
+
+        Args:
+            fraction: How much is done, from 0 to 1; what lies outside is cut. None: it cannot be said.
+            text: What is being done.
+        """
+        done = None if fraction is None else min(1.0, max(0.0, float(fraction)))
+        self._speak(Progress(run=self.run, cursor="", at=0.0, id=self.id, node=self.node, fraction=done, text=text))
 
     @property
     def idempotency_key(self) -> str:

@@ -29,11 +29,22 @@ from orchestra_graph.core.snapshot import freeze
 from orchestra_graph.errors import NodeTimeout, QuestionExpired, RunOwned
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime import answers
+from orchestra_graph.runtime.blobs import Logged, log_row
+from orchestra_graph.runtime.cache import NodeCache
 from orchestra_graph.runtime.classify import described, next_attempt
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
-from orchestra_graph.runtime.journal import body_of, text
+from orchestra_graph.runtime.journal import text
 from orchestra_graph.runtime.load import Behind, Loaded, load_run
-from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, QuestionStatus, RunRow, Snapshot, Store
+from orchestra_graph.store.base import (
+    Append,
+    CachedRow,
+    Fenced,
+    QuestionRow,
+    QuestionStatus,
+    RunRow,
+    Snapshot,
+    Store,
+)
 
 __all__ = ["Drive"]
 
@@ -50,6 +61,7 @@ class Happening:
     result: Result | None = None
     asked: QuestionRow | None = None
     closed: tuple[str, QuestionStatus] | None = None
+    cached: CachedRow | None = None
     sync: bool = False
 
 
@@ -87,6 +99,7 @@ class Drive:
         self.invoker, self.clock, self.most = invoker, clock, most
         self.over = False
         self.cause: BaseException | None = None
+        self._cache = NodeCache(store, invoker, clock)
         self._status = status
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
@@ -178,7 +191,8 @@ class Drive:
     async def _write(
         self, batch: Sequence[Happening], closed: Sequence[tuple[str, QuestionStatus]] = (), **more: Any
     ) -> None:
-        rows = [self._row(self.run.seq + i, h) for i, h in enumerate(batch)]
+        logged = [self._row(self.run.seq + i, h) for i, h in enumerate(batch)]
+        rows = [row for row, _ in logged]
         snapshot, self._snapshot = self._snapshot, None
         if self._status != "running":  # what the store says of a run that was resting until now
             more.setdefault("status", "running")
@@ -191,6 +205,8 @@ class Drive:
                 asked=[h.asked for h in batch if h.asked is not None],
                 closed=[*closed, *(h.closed for h in batch if h.closed is not None)],
                 sync=any(h.sync for h in batch),
+                blobs={name: body for _, blobs in logged for name, body in blobs.items()},
+                cached=[h.cached for h in batch if h.cached is not None],
                 **more,
             )
         )
@@ -199,10 +215,9 @@ class Drive:
         self._behind.bytes += sum(len(row.body) for row in rows)
 
     @staticmethod
-    def _row(seq: int, happening: Happening) -> LogRow:
+    def _row(seq: int, happening: Happening) -> Logged:
         event, result = happening.event, happening.result
-        body = body_of(event) if result is None else body_of(event, result.fragments, result.item_fragments)
-        return LogRow(seq, type(event).__name__, event.at, body)
+        return log_row(seq, event) if result is None else log_row(seq, event, result.fragments, result.item_fragments)
 
     def _take_snapshot(self) -> None:
         """Now and then: so that a replay is bounded, and so that all snapshots together cost no more than the log."""
@@ -264,6 +279,9 @@ class Drive:
         try:
             if activation.question is not None and await self._take_earlier_answer(activation):
                 return
+            if (earlier := await self._cache.find(activation)) is not None:
+                self._put(self._done(activation, earlier, began))
+                return
             value = await self.invoker.call(activation, lambda outcome: self._late(activation, outcome))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -315,8 +333,11 @@ class Drive:
             items=result.made,
             attempt=activation.attempt,
             took=now - began,
+            replaced=result.replaced,
+            cached=result.cached,
         )
-        return Happening(event, result, sync=activation.started)
+        entry = self._cache.entry(activation, result, now)
+        return Happening(event, result, cached=entry, sync=activation.started)
 
     def _fail(
         self,

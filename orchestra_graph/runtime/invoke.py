@@ -28,13 +28,15 @@ from orchestra_graph.runtime.journal import items_codec
 from orchestra_graph.runtime.resources import Resources
 from orchestra_graph.runtime.routes import read_choice, route
 from orchestra_graph.runtime.threads import Threads
-from orchestra_graph.state.codec import first_line
+from orchestra_graph.state.codec import Accepted, first_line
 from orchestra_graph.state.patch import patch_fields
+from orchestra_graph.state.reducers import Replace, add, last
 from orchestra_graph.state.schema import State
 
 __all__ = ["Invoker", "Result", "state_of", "value_of"]
 
 _LOG = logging.getLogger("orchestra_graph.node")
+_NEVER_FAIL = (add, last)
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class Result:
         taken: The edges taken.
         made: Items that functions made, by edge.
         item_fragments: The same as JSON.
+        replaced: Those of *writes* that are whole values, in place of what was folded before.
+        cached: It is that of an earlier time; the node was not run.
     """
 
     writes: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +58,8 @@ class Result:
     taken: Sequence[Taken] = ()
     made: dict[int, Sequence[Any]] = field(default_factory=dict)
     item_fragments: dict[int, str] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
+    cached: bool = False
 
 
 def value_of(plan: Plan, name: str, cell: Cell | None) -> Any:
@@ -98,7 +104,7 @@ class Invoker:
         """
         node = self.plan.nodes[activation.vertex]
         assert node.node is not None
-        kwargs = {p.name: self._argument(p, node, activation) for p in node.params}
+        kwargs = self.arguments(activation)
         seconds = node.options.timeout
         if seconds is None:
             return await self._call(node.node.fn, kwargs, late)
@@ -115,6 +121,11 @@ class Invoker:
             return await fn(**kwargs)
         value = await self.threads.run(fn, kwargs, late)
         return await value if inspect.isawaitable(value) else value
+
+    def arguments(self, activation: Activation) -> dict[str, Any]:
+        """What the function of an activation is called with, made for whoever gets it."""
+        node = self.plan.nodes[activation.vertex]
+        return {p.name: self._argument(p, node, activation) for p in node.params}
 
     def _argument(self, param: Param, node: PlanNode, activation: Activation) -> Any:
         return _ARGUMENTS[param.kind](self, param, node, activation)
@@ -172,6 +183,17 @@ class Invoker:
         self._route(found, node, activation)
         return found
 
+    def recalled(
+        self, activation: Activation, writes: Mapping[str, Accepted], replaced: tuple[str, ...] = ()
+    ) -> Result:
+        """The result of an activation that is not run: *writes* is what it wrote when it was."""
+        found = Result(cached=True, replaced=replaced)
+        for name, accepted in writes.items():
+            found.writes[name], found.fragments[name] = accepted
+            self._try_fold(found, activation, name)
+        self._route(found, self.plan.nodes[activation.vertex], activation)
+        return found
+
     def nothing(self, activation: Activation) -> Result:
         """The result of an activation that writes nothing: nobody was asked."""
         found = Result()
@@ -211,6 +233,20 @@ class Invoker:
             what = f"checking what it wrote to '{name}' raised {type(error).__name__}: {error}"
             raise BadWrite(activation.id, name, what) from error
         found.writes[name], found.fragments[name] = accepted
+        if isinstance(given, Replace) and codec.spec.reducer is not None:
+            found.replaced += (name,)
+        self._try_fold(found, activation, name)
+
+    def _try_fold(self, found: Result, activation: Activation, name: str) -> None:
+        """Fold a write once where it is made: a reducer that cannot must fail the node, not the run's log."""
+        reducer = self.plan.schema.fields[name].reducer
+        if reducer is None or reducer.grows or reducer in _NEVER_FAIL:
+            return
+        try:
+            self._left(found, name, activation.revision.seen().get(name))
+        except Exception as error:
+            what = f"the reducer {reducer} of '{name}' raised {type(error).__name__}: {error}"
+            raise BadWrite(activation.id, name, what) from error
 
     def _route(self, found: Result, node: PlanNode, activation: Activation) -> None:
         view = activation.revision.seen()
@@ -219,7 +255,7 @@ class Invoker:
             cell = view.get(name)
             if name not in found.writes:
                 return value_of(self.plan, name, cell)
-            return self._left(name, cell, found.writes[name])
+            return self._left(found, name, cell)
 
         way = route(self.plan, node, look)
         found.taken = way.taken
@@ -229,12 +265,12 @@ class Invoker:
             except ValidationError as error:
                 raise BadWrite(activation.id, "", f"the items of its each do not fit: {first_line(error)}") from None
 
-    def _left(self, name: str, cell: Cell | None, written: Any) -> Any:
+    def _left(self, found: Result, name: str, cell: Cell | None) -> Any:
         """A field as the node leaves it: what it wrote, folded onto what was there."""
-        reducer = self.plan.schema.fields[name].reducer
-        written = self.plan.codec.copy_out(name, written)
-        if reducer is None:
-            return written
+        reducer, written = self.plan.schema.fields[name].reducer, found.writes[name]
+        if reducer is None or name in found.replaced:
+            return self.plan.codec.copy_out(name, written)
+        written = self.plan.codec.fields[name].copy_operand(written)
         before = value_of(self.plan, name, cell)
         if reducer.grows:
             kind = tuple if self.plan.codec.fields[name].makes_tuple else list

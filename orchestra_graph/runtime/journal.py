@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic_core import to_json
@@ -12,16 +13,13 @@ from orchestra_graph.core import events as ev
 from orchestra_graph.errors import EngineBug, StoreBroken
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.signature import hints_of
-from orchestra_graph.state.codec import FieldCodec, JsonCodec, parse
+from orchestra_graph.state.codec import JsonCodec, parse
 from orchestra_graph.store.base import LogRow
 
-__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text"]
+__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text", "with_large"]
 
 Fragments = Mapping[str, str]
 """Field to the JSON of what is written there, as it was made when the value was accepted."""
-
-
-_Load = Callable[[FieldCodec, Any], Any]
 
 
 def text(value: Any) -> str:
@@ -29,13 +27,19 @@ def text(value: Any) -> str:
     return to_json(value, inf_nan_mode="strings").decode()
 
 
-def body_of(event: ev.Event, fragments: Fragments | None = None, items: Mapping[int, str] | None = None) -> str:
+def body_of(
+    event: ev.Event,
+    fragments: Fragments | None = None,
+    items: Mapping[int, str] | None = None,
+    blobs: Mapping[str, Mapping[str, str]] | None = None,
+) -> str:
     """The JSON text of an event.
 
     Args:
         event: The event.
         fragments: What it writes.
         items: The items of an `each` that a function made, by edge.
+        blobs: The hashes of what is kept elsewhere (see `runtime.blobs`), by ``writes`` and ``items``, and by name.
     """
     parts = [f'"{name}":{value}' for name, value in _head(event)]
     if fragments:
@@ -44,6 +48,8 @@ def body_of(event: ev.Event, fragments: Fragments | None = None, items: Mapping[
     if items:
         made = ",".join(f'"{edge}":{value}' for edge, value in items.items())
         parts.append(f'"items":{{{made}}}')
+    if blobs:
+        parts.append(f'"blobs":{text(blobs)}')
     return "{" + ",".join(parts) + "}"
 
 
@@ -56,7 +62,9 @@ def _head(event: ev.Event) -> list[tuple[str, str]]:
 def _finished_out(e: ev.NodeFinished) -> dict[str, Any]:
     taken = [edge if times is None else [edge, times] for edge, times in e.taken]
     attempt = None if e.attempt == 1 else e.attempt
-    return {"id": e.id, "taken": taken, "took": round(e.took, 6), "attempt": attempt}
+    return {"id": e.id, "taken": taken, "took": round(e.took, 6), "attempt": attempt, "replaced": e.replaced} | {
+        "cached": e.cached or None
+    }
 
 
 def _failed_out(e: ev.NodeFailed) -> dict[str, Any]:
@@ -87,30 +95,45 @@ _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
 }
 
 
-def event_of(row: LogRow, plan: Plan | None, url: str = "the log") -> ev.Event:
-    """Read a log row.
+def with_large(body: dict[str, Any], large: Mapping[str, Any]) -> dict[str, Any]:
+    """The parsed body of a row with its large values in place, which are *large* by their hash."""
+    for part, hashes in body.get("blobs", {}).items():
+        body.setdefault(part, {}).update({name: large[found] for name, found in hashes.items()})
+    return body
+
+
+def event_of(
+    row: LogRow, plan: Plan | None, url: str = "the log", large: Mapping[str, Any] = MappingProxyType({})
+) -> ev.Event:
+    """Read a log row. To read rows of a store, use `runtime.blobs.read_events`, which finds the large values, too.
 
     Args:
         row: The row.
         plan: Says what the values are; None leaves them out (what happened can be read without the code).
         url: For messages.
+        large: The large values that the row names, by their hash; not needed without a plan.
 
     Raises:
         StoreBroken: The row is none that this library wrote.
     """
     try:
         body = parse(row.body)
-        return _READERS[row.kind](row.at, body, plan)
+        return _READERS[row.kind](row.at, body if plan is None else with_large(body, large), plan)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise StoreBroken(
             url, f"log row {row.seq} ({row.kind}) cannot be read: {type(error).__name__}: {error}"
         ) from error
 
 
-def _writes_in(body: Mapping[str, Any], plan: Plan | None, load: _Load = FieldCodec.load) -> dict[str, Any]:
+def _writes_in(body: Mapping[str, Any], plan: Plan | None, *, whole: Collection[str] | None = None) -> dict[str, Any]:
+    """What was written; those of *whole* are values of their field (all, where it is None), the others operands."""
     if plan is None:
         return {}
-    return {name: load(plan.codec.fields[name], value) for name, value in body.get("writes", {}).items()}
+    written = {}
+    for name, value in body.get("writes", {}).items():
+        codec = plan.codec.fields[name]
+        written[name] = codec.load(value) if whole is None or name in whole else codec.load_operand(value)
+    return written
 
 
 def _limits_in(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,14 +143,17 @@ def _limits_in(body: Mapping[str, Any]) -> dict[str, Any]:
 def _finished_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
     taken = [ev.Taken(*t) if isinstance(t, list) else ev.Taken(t) for t in body.get("taken", ())]
     items = {int(edge): _items_in(int(edge), values, plan) for edge, values in body.get("items", {}).items()}
+    replaced = tuple(body.get("replaced", ()))
     return ev.NodeFinished(
         at=at,
         id=body["id"],
-        writes=_writes_in(body, plan, FieldCodec.load_operand),
+        writes=_writes_in(body, plan, whole=replaced),
         taken=taken,
         items=items,
         attempt=body.get("attempt", 1),
         took=body.get("took", 0.0),
+        replaced=replaced,
+        cached=body.get("cached", False),
     )
 
 

@@ -12,7 +12,7 @@ from orchestra_graph.core.run import RunState
 from orchestra_graph.core.snapshot import needed, thaw
 from orchestra_graph.errors import GraphChanged
 from orchestra_graph.graph.plan import Plan, Shape, form_of
-from orchestra_graph.runtime.journal import event_of
+from orchestra_graph.runtime.blobs import read_events
 from orchestra_graph.store.base import RunRow, Store
 
 __all__ = ["Behind", "Loaded", "changes_between", "check_unchanged", "load_run"]
@@ -45,19 +45,20 @@ async def load_run(store: Store, plan: Plan, row: RunRow) -> Loaded:
     """Make the state of a run from the log.
 
     Raises:
-        StoreBroken: A row cannot be read.
+        StoreBroken: A row cannot be read, or a large value that it names.
     """
     snapshot = await store.snapshot(row.number)
     if snapshot is None:
         run, after, behind = RunState.of(plan), -1, Behind()
     else:
         rows = await store.rows(row.number, needed(snapshot.body))
-        run = thaw(plan, snapshot.body, {r.seq: event_of(r, plan, store.url) for r in rows})
+        events = await read_events(store, rows, plan)
+        run = thaw(plan, snapshot.body, {row.seq: event for row, event in zip(rows, events, strict=True)})
         after, behind = snapshot.seq, Behind(size=len(snapshot.body))
-    for logged in await store.log(row.number, after=after):
-        evolve(run, event_of(logged, plan, store.url))
-        behind.rows += 1
-        behind.bytes += len(logged.body)
+    since = await store.log(row.number, after=after)
+    for event in await read_events(store, since, plan):
+        evolve(run, event)
+    behind.rows, behind.bytes = len(since), sum(len(logged.body) for logged in since)
     return Loaded(run, behind)
 
 

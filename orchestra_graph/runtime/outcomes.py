@@ -148,7 +148,7 @@ class Failed(Generic[S]):
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too."""
-        return () if self.final or not self.stored else (_line("resume", self.run, "--retry"),)
+        return () if self.final or not self.stored else (_line("retry", self.run),)
 
     def __str__(self) -> str:
         lines = [f"{self.run} has failed: {self.reason}"]
@@ -186,7 +186,7 @@ class Stopped(Generic[S]):
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too. None for a run that is in memory only."""
-        return (_line("resume", self.run, "--retry"),) if self.stored else ()
+        return (_line("retry", self.run),) if self.stored else ()
 
     def __str__(self) -> str:
         lines = [f"{self.run} was stopped by its limit on {self.limit} ({self.allowed:g} allowed)"]

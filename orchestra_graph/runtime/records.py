@@ -15,15 +15,19 @@ from orchestra_graph.core.record import ActivationRecord, ActivationStatus, RunR
 from orchestra_graph.core.run import Activation, RunState, Status
 from orchestra_graph.errors import StoreBroken
 from orchestra_graph.graph.edges import Edge, Group
-from orchestra_graph.graph.plan import Plan, PlanNode, Shape
+from orchestra_graph.graph.plan import Plan, PlanNode, Shape, WriteSpec
 from orchestra_graph.graph.policies import Limits
 from orchestra_graph.graph.topology import Scope, Topology
 from orchestra_graph.runtime.journal import event_of
-from orchestra_graph.state.codec import Codec
-from orchestra_graph.state.schema import Schema, State
-from orchestra_graph.store.base import RunRow, Store
+from orchestra_graph.state.codec import Codec, parse
+from orchestra_graph.state.reducers import Reducer
+from orchestra_graph.state.schema import FieldSpec, Schema, State
+from orchestra_graph.store.base import LogRow, RunRow, Store
 
-__all__ = ["outline", "record_of", "shape_of"]
+__all__ = ["known_event", "outline", "outline_of", "record_of", "shape_of", "written_in"]
+
+_KEPT: Reducer[Any, Any] = Reducer("kept", lambda acc, x: None)
+"""Stands for every reducer: whatever is written side by side, it is no conflict. The values are not known here."""
 
 
 async def shape_of(store: Store, row: RunRow) -> Shape:
@@ -37,7 +41,7 @@ async def shape_of(store: Store, row: RunRow) -> Shape:
 
 def outline(shape: Shape, name: str, version: str) -> Plan:
     """A plan with everything but code and values: enough to fold a log and see what is live."""
-    schema = Schema(State, {})
+    schema = Schema(State, {name: _spec(name, field) for name, field in shape["fields"].items()})
     edges = [Edge(source=e["from"], target=e["to"], kind=e["kind"], label=e["label"]) for e in shape["edges"]]
     scopes = [Scope(s["edge"], frozenset(s["members"]), s["collector"]) for s in shape["scopes"]]
     nodes = [
@@ -45,6 +49,8 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
             index=i,
             name=n["name"],
             kind=n["kind"],
+            reads=tuple(n["reads"]),
+            writes=WriteSpec(fields=dict.fromkeys(n["writes"]), sure=True, single=False),
             turns=n["turns"],
             counts_turns=n["counts_turns"],
             groups=_groups(shape["groups"][i]),
@@ -56,7 +62,7 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
         name=name,
         version=version,
         schema=schema,
-        codec=Codec(schema),
+        codec=Codec(Schema(State, {})),
         nodes=nodes,
         edges=edges,
         topology=topology,
@@ -70,12 +76,50 @@ def _groups(listed: list[dict[str, Any]]) -> tuple[Group, ...]:
     return tuple(Group(kind=g["kind"], edges=tuple(g["edges"]), limit=g["limit"]) for g in listed)
 
 
+def _spec(name: str, field: dict[str, Any]) -> FieldSpec:
+    return FieldSpec(
+        name=name,
+        annotation=Any,
+        reducer=_KEPT if field["reducer"] else None,
+        required=field["required"],
+        later=field["later"],
+        default=None,
+        has_factory=False,
+        owner=State,
+        attribute=name,
+        private="/" in name,
+    )
+
+
+async def outline_of(store: Store, row: RunRow) -> Plan:
+    """The outline of the graph of a run."""
+    return outline(await shape_of(store, row), row.graph, row.version)
+
+
+def known_event(logged: LogRow, url: str) -> tuple[ev.Event, dict[str, Any]]:
+    """Read a log row without code.
+
+    Returns:
+        What happened, with the names of the fields that were written and None for their values; and the parsed body.
+    """
+    event, body = event_of(logged, None, url), parse(logged.body)
+    if isinstance(event, ev.NodeFinished):
+        event = replace(event, writes=dict.fromkeys(written_in(body)), items={})
+    elif isinstance(event, ev.RunStarted):
+        event = replace(event, values=dict.fromkeys(written_in(body)))
+    return event, body
+
+
+def written_in(body: dict[str, Any]) -> list[str]:
+    """The names of the fields that a log row writes, those with large values, too."""
+    return [*body.get("writes", {}), *body.get("blobs", {}).get("writes", {})]
+
+
 async def record_of(store: Store, row: RunRow) -> RunRecord:
     """Read a run's log and make its table."""
-    plan = outline(await shape_of(store, row), row.graph, row.version)
-    reader = _Reader(plan)
+    reader = _Reader(await outline_of(store, row))
     for logged in await store.log(row.number):
-        reader.read(event_of(logged, None, store.url))
+        reader.read(known_event(logged, store.url)[0])
     return reader.record(row)
 
 

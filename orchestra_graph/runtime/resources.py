@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, get_origin
 
 from orchestra_graph.errors import GraphError, Problem
@@ -14,8 +15,26 @@ __all__ = ["Resources"]
 _UNMARKED = frozenset({"__module__", "__dict__", "__weakref__", "__doc__"})
 
 
+@contextmanager
+def _made() -> Iterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def _made_async() -> AsyncIterator[None]:
+    yield
+
+
+# Only what these decorators make is surely meant to be entered here, once: an asyncio.Lock, a database connection or a
+# transaction is a context manager, too, and is for the nodes to enter.
+_OPENED, _OPENED_ASYNC = type(_made()), type(_made_async())
+
+
 class Resources:
     """The resources of one engine.
+
+    What a function made with ``@contextmanager`` or ``@asynccontextmanager`` gives is entered with the engine, in the
+    order given, and left with it, in reverse; the value it yields is the resource. Everything else is used as it is.
 
     Args:
         given: Objects, found by type; or names and objects, found by either.
@@ -25,6 +44,20 @@ class Resources:
         self.named: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {}
         self.all: list[Any] = list(self.named.values()) if isinstance(given, Mapping) else list(given)
         self._found: dict[tuple[str, int], Any] = {}
+
+    async def open(self, opened: AsyncExitStack) -> None:
+        """Enter what is to be entered; *opened* closes it again."""
+        names = list(self.named)
+        for place, given in enumerate(self.all):
+            if isinstance(given, _OPENED_ASYNC):
+                value: Any = await opened.enter_async_context(given)
+            elif isinstance(given, _OPENED):
+                value = opened.enter_context(given)
+            else:
+                continue
+            self.all[place] = value
+            if names:
+                self.named[names[place]] = value
 
     def find(self, param: Param) -> Any:
         """The resource for a parameter; `check` has made sure that there is one."""

@@ -4,6 +4,7 @@ Rule 1. What the engine holds is what came *back* from JSON: it is no object of 
         later process will read. A value that would come back as something else is refused when it is written, never
         found out at a resume.
 Rule 2. No type is ever named in the data. The schema decides what the data means.
+        Models are written by the names of their fields, whatever aliases they have, and without computed fields.
 Rule 3. What is handed out is copied as deep as its declared type is mutable, and no deeper.
 """
 
@@ -13,7 +14,7 @@ import copy
 import enum
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -23,18 +24,18 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema, from_json, to_json
 
 from orchestra_graph.errors import NotStorable
+from orchestra_graph.state.reducers import Replace
 from orchestra_graph.state.schema import FieldSpec, Schema
+from orchestra_graph.state.storable import adapter_of, unstorable
 
 __all__ = ["Accepted", "Codec", "FieldCodec", "JsonCodec", "codec_of", "first_line", "unstorable"]
 
-_CONFIG = ConfigDict(
-    ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64", arbitrary_types_allowed=True
-)
+_WRITTEN: Any = {"by_alias": False, "round_trip": True}  # round trip: what is computed is left out
+_READ: Any = {"by_alias": True, "by_name": True}  # by alias: people's answers
 _SCALARS = (str, int, bool, float, type(None))
 _ATOMS: tuple[type, ...] = (
     *_SCALARS, bytes, complex, Decimal, date, datetime, time, timedelta, UUID, PurePath, enum.Enum
@@ -73,7 +74,7 @@ class JsonCodec:
     def __init__(self, name: str, annotation: Any):
         self.name = name
         self.annotation = annotation
-        self.adapter = _adapter(annotation)
+        self.adapter = adapter_of(annotation)
         self.copy = copier(annotation)
 
     def accept(self, value: Any) -> Accepted:
@@ -93,11 +94,11 @@ class JsonCodec:
         """Read a value back; *parsed* is what a JSON parser made of its text."""
         if type(parsed) is str and self.annotation is str:
             return parsed
-        return self.adapter.validate_json(to_json(parsed))
+        return self.adapter.validate_json(to_json(parsed), **_READ)
 
     def dump(self, value: Any) -> str:
         """Write a value that was accepted before."""
-        return self.adapter.dump_json(value).decode()
+        return self.adapter.dump_json(value, **_WRITTEN).decode()
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two parsed texts are the same value: sets have no order, and what is left out is the default."""
@@ -108,13 +109,13 @@ class JsonCodec:
 
     def _stored(self, checked: Any) -> Accepted:
         try:
-            data = self.adapter.dump_json(checked, warnings="error")
+            data = self.adapter.dump_json(checked, warnings="error", **_WRITTEN)
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             raise NotStorable(self.name, f"{_short(checked)}: {error}") from error
         if type(checked) in _SCALARS and type(checked) is self.annotation:
             return Accepted(checked, data.decode())
         try:
-            back = self.adapter.validate_json(data)
+            back = self.adapter.validate_json(data, **_READ)
         except ValidationError as error:
             raise NotStorable(
                 self.name, f"{_short(checked)} does not come back from JSON: {first_line(error)}"
@@ -151,8 +152,10 @@ class FieldCodec(JsonCodec):
     def operand(self, value: Any) -> Accepted:
         """Check what a node returned for the field: for a field with `append`, one element.
 
-        Of a grown field the engine keeps the new elements, as a list.
+        Of a grown field the engine keeps the new elements, as a list. In a `Replace` there is a value of the field.
         """
+        if isinstance(value, Replace):
+            return self.accept(value.value)
         if self.spec.reducer is not None and self.spec.reducer.shape == "element":
             value = [value]
         return self.accept(value) if self._operands is None else self._operands.accept(value)
@@ -160,6 +163,10 @@ class FieldCodec(JsonCodec):
     def load_operand(self, parsed: Any) -> Any:
         """Read an operand back; see `load`."""
         return self.load(parsed) if self._operands is None else self._operands.load(parsed)
+
+    def copy_operand(self, value: Any) -> Any:
+        """An operand that its receiver may do anything with."""
+        return self.copy(value) if self._operands is None else self._operands.copy(value)
 
 
 def _operand_type(spec: FieldSpec) -> Any:
@@ -190,13 +197,6 @@ class Codec:
 def codec_of(schema: Schema) -> Codec:
     """The codec of a state class (cached)."""
     return Codec(schema)
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(annotation, config=_CONFIG)
-    except PydanticUserError:  # a model brings its own config
-        return TypeAdapter(annotation)
 
 
 def _field_validator(schema: Schema, name: str) -> SchemaValidator:
@@ -277,68 +277,6 @@ def _immutable(annotation: Any, seen: tuple[Any, ...]) -> bool:
         params: Any = getattr(annotation, "__dataclass_params__")  # noqa: B009
         return bool(params.frozen) and all(_immutable(hints[f.name], seen) for f in dataclass_fields(annotation))
     return False
-
-
-# -- what cannot be stored -------------------------------------------------------------------------------
-
-
-def unstorable(annotation: Any) -> str | None:
-    """Say why values of this type cannot be stored, or None when they can."""
-    for part in _parts(annotation, []):
-        if isinstance(part, type) and issubclass(part, SecretStr | SecretBytes):
-            return f"{part.__name__} is a secret, and a run's state is stored. Give it to the Engine as a resource"
-        if part in (complex, type) or get_origin(part) is type:
-            return f"{_label(part)} has no form in JSON"
-        origin = get_origin(part) or part
-        if origin in (Callable, Iterator, Iterable, typing.Generator, types.FunctionType):
-            return f"{_label(part)} has no form in JSON"
-        clash = _clash(part)
-        if clash:
-            return clash
-    try:
-        _adapter(annotation).json_schema(mode="serialization")
-    except PydanticUserError as error:
-        return str(error).splitlines()[0]
-    return None
-
-
-def _label(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
-def _clash(part: Any) -> str | None:
-    """Two members of a union whose JSON looks the same come back as the wrong one."""
-    if get_origin(part) not in (typing.Union, types.UnionType):
-        return None
-    strings = [
-        a
-        for a in get_args(part)
-        if isinstance(a, type) and issubclass(a, (Decimal, date, time, timedelta, bytes, UUID, PurePath))
-    ]
-    others = [a for a in get_args(part) if a is str or (a in (int, float) and any(s is Decimal for s in strings))]
-    if strings and others:
-        pair = f"{_label(strings[0])} and {_label(others[0])}"
-        return f"{_label(part)}: in JSON {pair} look alike. Use one of them, or wrap them in models"
-    return None
-
-
-def _parts(annotation: Any, seen: list[Any]) -> Iterator[Any]:
-    if isinstance(annotation, typing.NewType):
-        annotation = annotation.__supertype__
-    if hasattr(annotation, "__value__"):  # a `type X = ...` of Python 3.12
-        annotation = annotation.__value__
-    if any(annotation is s for s in seen):
-        return
-    seen.append(annotation)
-    yield annotation
-    if get_origin(annotation) in (Literal, Callable):
-        return
-    for inner in get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation):
-        if inner is not Ellipsis:
-            yield from _parts(inner, seen)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for info in annotation.model_fields.values():
-            yield from _parts(info.annotation, seen)
 
 
 def parse(text: str) -> Any:

@@ -106,6 +106,9 @@ class FieldSpec:
         later: It has no value until a node writes it.
         default: Its default; meaningful when neither *required* nor *later*, and no factory is set.
         has_factory: The default is made anew at each start.
+        owner: The state class that declares it.
+        attribute: What it is called there.
+        private: It is a field of a graph that stands in another one, and lives as long as a call of it.
     """
 
     name: str
@@ -115,6 +118,14 @@ class FieldSpec:
     later: bool
     default: Any
     has_factory: bool
+    owner: type[State]
+    attribute: str
+    private: bool = False
+
+    @property
+    def info(self) -> FieldInfo:
+        """What pydantic knows of it."""
+        return self.owner.model_fields[self.attribute]
 
     @property
     def grows(self) -> bool:
@@ -133,7 +144,7 @@ class Schema:
     @lru_cache(maxsize=256)
     def of(state: type[State]) -> Schema:
         """Read the fields off a state class (cached: a class has one schema)."""
-        return Schema(state, {name: _field(name, info) for name, info in state.model_fields.items()})
+        return Schema(state, {name: _field(state, name) for name in state.model_fields})
 
     @property
     def _has_own_validators(self) -> bool:
@@ -153,7 +164,7 @@ class Schema:
                 every value when it was written, and do not see it again.
         """
         if whole and self._has_own_validators:
-            built: State = _own_validators(self.state).validate_python(dict(values))
+            built: State = _own_validators(self.state).validate_python(dict(values), by_alias=False, by_name=True)
             return built
         built = self.state.model_construct(_fields_set=set(values), **values)
         for name in [name for name in built.__dict__ if name not in values]:
@@ -183,7 +194,8 @@ def _anything(field: Any) -> Any:
     return core_schema.with_default_schema(core_schema.any_schema(), default=LATER) if is_later else {"type": "any"}
 
 
-def _field(name: str, info: FieldInfo) -> FieldSpec:
+def _field(state: type[State], name: str) -> FieldSpec:
+    info = state.model_fields[name]
     found = next((m for m in info.metadata if isinstance(m, Reducer)), None)
     unset = info.default is LATER
     required = info.default is PydanticUndefined and info.default_factory is None
@@ -195,4 +207,6 @@ def _field(name: str, info: FieldInfo) -> FieldSpec:
         later=unset,
         default=None if unset or required else info.default,
         has_factory=info.default_factory is not None,
+        owner=state,
+        attribute=name,
     )

@@ -14,13 +14,24 @@ queued.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from orchestra_graph.core.record import RunStatus
 
-__all__ = ["Append", "Fenced", "LogRow", "NewRun", "QuestionRow", "QuestionStatus", "RunRow", "Snapshot", "Store"]
+__all__ = [
+    "Append",
+    "CachedRow",
+    "Fenced",
+    "LogRow",
+    "NewRun",
+    "QuestionRow",
+    "QuestionStatus",
+    "RunRow",
+    "Snapshot",
+    "Store",
+]
 
 QuestionStatus = Literal["open", "answered", "expired", "withdrawn"]
 
@@ -76,6 +87,7 @@ class NewRun:
         at: Seconds since the epoch.
         storage: The number of the storage format.
         kind: The kind of the first log row.
+        blobs: Large values that the first log row names, by their hash; see `Append`.
     """
 
     key: str
@@ -87,6 +99,7 @@ class NewRun:
     at: float
     storage: int = 1
     kind: str = "RunStarted"
+    blobs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,21 @@ class QuestionRow:
     answered_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CachedRow:
+    """What a node gave, for whoever would run it again on the same.
+
+    Attributes:
+        key: Says what was run, and on what.
+        body: JSON text.
+        expires_at: From this time on it is not there, in seconds since the epoch; None: never.
+    """
+
+    key: str
+    body: str
+    expires_at: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
     """One atomic change of one run.
@@ -169,6 +197,9 @@ class Append:
         note: With *status*: the new note.
         release: Give the ownership up in the same transaction.
         sync: Must survive a power loss, too.
+        blobs: Large values that *rows* name, by the hash of their text. Each text is kept once, however often and by
+            however many runs it is written; one that is there already stays as it is.
+        cached: Results to be found by `Store.cached`; each takes the place of the one that had its key.
     """
 
     run: int
@@ -181,6 +212,8 @@ class Append:
     note: str = ""
     release: bool = False
     sync: bool = False
+    blobs: Mapping[str, str] = field(default_factory=dict)
+    cached: Sequence[CachedRow] = ()
 
 
 class Store(Protocol):
@@ -213,9 +246,27 @@ class Store(Protocol):
         ...
 
     async def runs(
-        self, *, status: Sequence[RunStatus] = (), graph: str | None = None, limit: int = 100
+        self,
+        *,
+        status: Sequence[RunStatus] = (),
+        graph: str | None = None,
+        key: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: int | None = None,
+        limit: int = 100,
     ) -> list[RunRow]:
-        """Runs, the newest first."""
+        """Runs, the newest first.
+
+        Args:
+            status: Only these; all where it is empty.
+            graph: Only of this graph.
+            key: Only those whose key begins with exactly this text.
+            since: Only those created at this time or later, in seconds since the epoch.
+            until: Only those created before this time.
+            after: Only those that are older than the run with this number: the next page after its row.
+            limit: At most so many.
+        """
         ...
 
     async def shape(self, fingerprint: str) -> str | None:
@@ -258,6 +309,17 @@ class Store(Protocol):
 
     async def rows(self, run: int, seqs: Sequence[int]) -> list[LogRow]:
         """The log rows with these numbers, in order; any number of them."""
+        ...
+
+    async def blobs(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Large values by their hashes, any number of them; those that are not there are left out."""
+        ...
+
+    async def cached(self, key: str, now: float) -> str | None:
+        """The body of the cached result with this key.
+
+        One whose time is over at *now* is not there, and is removed.
+        """
         ...
 
     async def questions(

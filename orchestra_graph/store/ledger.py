@@ -8,6 +8,7 @@ Rule 2. What is refused is refused before the first write, so that the other wri
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestra_graph.clock import Clock
@@ -50,11 +51,14 @@ class Ledger:
         """See `Store.append`."""
         self._check_may_append(db, change)
         rows = change.rows
+        _add_blobs(db, change.run, change.blobs)
         if len(rows) == 1:
             row = rows[0]
             db.execute(sql.ADD_EVENT, (change.run, row.seq, row.kind, row.at, row.body))
         elif rows:
             db.executemany(sql.ADD_EVENT, [(change.run, row.seq, row.kind, row.at, row.body) for row in rows])
+        for cached in change.cached:
+            db.execute(sql.SET_CACHED, (cached.key, cached.body, cached.expires_at))
         if change.snapshot is not None:
             db.execute(sql.SET_SNAPSHOT, (change.run, change.snapshot.seq, change.snapshot.body))
         for question in change.asked:
@@ -76,6 +80,8 @@ class Ledger:
         db.execute(sql.ADD_GRAPH, (new.fingerprint, new.shape))
         run = (new.key, new.graph, new.version, new.fingerprint, "running", new.at, new.at, 1, self._identity.id, "")
         number = db.execute(sql.ADD_RUN, (*run, new.storage)).lastrowid
+        assert number is not None
+        _add_blobs(db, number, new.blobs)
         db.execute(sql.ADD_EVENT, (number, 0, new.kind, new.at, new.body))
         return run_row((number, *run, new.storage)), True
 
@@ -104,6 +110,10 @@ class Ledger:
         if after is not before:
             db.execute(sql.ANSWER, (after.status, after.answer, after.answered_at, given.run, given.question))
         return after
+
+    def drop_cached(self, db: sqlite3.Connection, over: tuple[str, float]) -> None:
+        """Remove a cached result, unless somebody has put another one in its place that is still good."""
+        db.execute(sql.DROP_CACHED, over)
 
     def sign_out(self, db: sqlite3.Connection, _: None) -> None:
         """Give up every run, and be forgotten."""
@@ -139,6 +149,12 @@ class Ledger:
         run = db.execute(sql.RUN, (given.run,)).fetchone()
         known = [name for (name,) in db.execute(sql.OPEN_NAMES, (given.run, "open"))]
         return UnknownQuestion(run_row(run).key if run else f"#{given.run}", given.question, known)
+
+
+def _add_blobs(db: sqlite3.Connection, run: int, blobs: Mapping[str, str]) -> None:
+    for name, body in blobs.items():
+        db.execute(sql.ADD_BLOB, (name, body))
+        db.execute(sql.ADD_BLOB_USE, (run, name))
 
 
 def _asked(run: int, question: QuestionRow) -> tuple[object, ...]:

@@ -6,8 +6,9 @@ with the object. Opening it again finds them, as a new owner.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from orchestra_graph.clock import Clock, SystemClock
@@ -16,6 +17,7 @@ from orchestra_graph.errors import StoreClosed, StoreError, UnknownQuestion, Unk
 from orchestra_graph.ids import new_engine_id
 from orchestra_graph.store.base import (
     Append,
+    CachedRow,
     Fenced,
     LogRow,
     NewRun,
@@ -25,7 +27,7 @@ from orchestra_graph.store.base import (
     Snapshot,
 )
 from orchestra_graph.store.changes import Changes
-from orchestra_graph.store.rules import answered, check_follows
+from orchestra_graph.store.rules import answered, check_follows, is_over
 
 __all__ = ["MemoryStore"]
 
@@ -56,6 +58,8 @@ class MemoryStore:
         self._runs: list[_Kept] = []  # the number of a run is its place, from 1
         self._by_key: dict[str, _Kept] = {}
         self._shapes: dict[str, str] = {}
+        self._blobs: dict[str, str] = {}
+        self._cached: dict[str, CachedRow] = {}
         self._asked: dict[tuple[int, str], None] = {}  # in the order in which they were asked first
         self._changes = Changes()
 
@@ -95,6 +99,7 @@ class MemoryStore:
             note="",
             storage=new.storage,
         )
+        self._add_blobs(new.blobs)
         kept = _Kept(row, [LogRow(0, new.kind, new.at, new.body)])
         self._runs.append(kept)
         self._by_key[new.key] = kept
@@ -121,6 +126,8 @@ class MemoryStore:
             raise Fenced(f"run {change.run} is not in epoch {change.epoch} of engine {engine}")
         check_follows(change, kept.log[-1].seq)
         kept.log.extend(change.rows)
+        self._add_blobs(change.blobs)
+        self._cached.update((cached.key, cached) for cached in change.cached)
         if change.snapshot is not None:
             kept.snapshot = change.snapshot
         self._change_questions(kept, change)
@@ -143,6 +150,10 @@ class MemoryStore:
             kept.questions[question] = after
             self._changes.happened()
         return after
+
+    def _add_blobs(self, blobs: Mapping[str, str]) -> None:
+        for name, body in blobs.items():
+            self._blobs.setdefault(name, body)
 
     def _change_questions(self, kept: _Kept, change: Append) -> None:
         mine = kept.questions
@@ -173,13 +184,29 @@ class MemoryStore:
         return found.row if found else None
 
     async def runs(
-        self, *, status: Sequence[RunStatus] = (), graph: str | None = None, limit: int = 100
+        self,
+        *,
+        status: Sequence[RunStatus] = (),
+        graph: str | None = None,
+        key: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: int | None = None,
+        limit: int = 100,
     ) -> list[RunRow]:
         """See `Store.runs`."""
         self._check_open()
-        rows = (kept.row for kept in reversed(self._runs))
-        fit = [r for r in rows if (not status or r.status in status) and graph in (None, r.graph)]
-        return fit[:limit]
+        rows = (kept.row for kept in reversed(self._runs if after is None else self._runs[: max(after - 1, 0)]))
+        fit = (
+            row
+            for row in rows
+            if (not status or row.status in status)
+            and graph in (None, row.graph)
+            and row.key.startswith(key or "")
+            and (since is None or row.created_at >= since)
+            and (until is None or row.created_at < until)
+        )
+        return list(islice(fit, limit))
 
     async def shape(self, fingerprint: str) -> str | None:
         """See `Store.shape`."""
@@ -204,6 +231,20 @@ class MemoryStore:
         self._check_open()
         kept = self._kept(run)
         return [kept.log[seq] for seq in sorted(set(seqs)) if 0 <= seq < len(kept.log)] if kept else []
+
+    async def blobs(self, hashes: Iterable[str]) -> dict[str, str]:
+        """See `Store.blobs`."""
+        self._check_open()
+        return {name: self._blobs[name] for name in hashes if name in self._blobs}
+
+    async def cached(self, key: str, now: float) -> str | None:
+        """See `Store.cached`."""
+        self._check_open()
+        found = self._cached.get(key)
+        if found is not None and is_over(found.expires_at, now):
+            del self._cached[key]
+            return None
+        return found.body if found else None
 
     async def questions(
         self, run: int | None = None, *, status: Sequence[QuestionStatus] = ("open",)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Column, ColumnElement, Select, select
 
 from orchestra_graph.store.base import LogRow, QuestionRow, RunRow
 from orchestra_graph.store.tables import events, questions, runs
 
-__all__ = ["SELECT_EVENTS", "SELECT_QUESTIONS", "SELECT_RUNS", "log_row", "question_row", "run_row"]
+__all__ = ["SELECT_EVENTS", "SELECT_QUESTIONS", "SELECT_RUNS", "begins_with", "log_row", "question_row", "run_row"]
 
 SELECT_RUNS: Select[Any] = select(
     runs.c.id,
@@ -51,6 +52,26 @@ _QUESTION_FIELDS = tuple(QuestionRow.__dataclass_fields__)
 def run_row(row: Sequence[Any]) -> RunRow:
     """A row of `SELECT_RUNS`."""
     return RunRow(**dict(zip(_RUN_FIELDS, row, strict=True)))
+
+
+def begins_with(column: Column[str], prefix: str) -> list[ColumnElement[bool]]:
+    """Conditions that hold where a text begins with *prefix*, which is not empty.
+
+    A range, and no LIKE: that takes ``%`` and ``_`` for something else, does not tell ``a`` from ``A`` on SQLite, and
+    uses no index there.
+    """
+    found = [column >= prefix]
+    behind = _behind(prefix)
+    return found if behind is None else [*found, column < behind]
+
+
+def _behind(prefix: str) -> str | None:
+    """The first text behind all those that begin with *prefix*: its last letter is the next one that there is."""
+    prefix = prefix.rstrip(chr(sys.maxunicode))
+    if not prefix:
+        return None
+    following = ord(prefix[-1]) + 1
+    return prefix[:-1] + chr(0xE000 if 0xD800 <= following <= 0xDFFF else following)  # surrogates are no letters
 
 
 def log_row(row: Sequence[Any]) -> LogRow:

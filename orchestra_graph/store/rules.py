@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.store.base import Append, QuestionRow
 
-__all__ = ["answered", "check_follows"]
+__all__ = ["answered", "check_follows", "is_over"]
 
 
 def check_follows(change: Append, last: int) -> None:
@@ -28,6 +28,11 @@ def check_follows(change: Append, last: int) -> None:
         raise EngineBug(
             f"the snapshot of run {change.run} is of row {change.snapshot.seq}, and its log ends with row {last}"
         )
+
+
+def is_over(expires_at: float | None, now: float) -> bool:
+    """Whether a cached result is not good any more."""
+    return expires_at is not None and expires_at <= now
 
 
 def answered(question: QuestionRow, answer: str, at: float) -> QuestionRow:

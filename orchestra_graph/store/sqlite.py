@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,8 +32,17 @@ from orchestra_graph.store.ledger import AnswerGiven, Ledger
 from orchestra_graph.store.migrate import bring_up_to_date
 from orchestra_graph.store.patience import to_the_end
 from orchestra_graph.store.place import sqlite_path
-from orchestra_graph.store.rows import SELECT_EVENTS, SELECT_QUESTIONS, SELECT_RUNS, log_row, question_row, run_row
-from orchestra_graph.store.tables import events, graphs, questions, runs, snapshots
+from orchestra_graph.store.rows import (
+    SELECT_EVENTS,
+    SELECT_QUESTIONS,
+    SELECT_RUNS,
+    begins_with,
+    log_row,
+    question_row,
+    run_row,
+)
+from orchestra_graph.store.rules import is_over
+from orchestra_graph.store.tables import blobs, events, graphs, node_cache, questions, runs, snapshots
 from orchestra_graph.store.writer import Durability, Writer
 
 __all__ = ["SqliteStore"]
@@ -143,7 +152,15 @@ class SqliteStore:
         return found[0] if found else None
 
     async def runs(
-        self, *, status: Sequence[RunStatus] = (), graph: str | None = None, limit: int = 100
+        self,
+        *,
+        status: Sequence[RunStatus] = (),
+        graph: str | None = None,
+        key: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: int | None = None,
+        limit: int = 100,
     ) -> list[RunRow]:
         """See `Store.runs`."""
         query = SELECT_RUNS.order_by(runs.c.id.desc()).limit(limit)
@@ -151,6 +168,14 @@ class SqliteStore:
             query = query.where(runs.c.status.in_(status))
         if graph is not None:
             query = query.where(runs.c.graph == graph)
+        if key:
+            query = query.where(*begins_with(runs.c.key, key))
+        if since is not None:
+            query = query.where(runs.c.created_at >= since)
+        if until is not None:
+            query = query.where(runs.c.created_at < until)
+        if after is not None:
+            query = query.where(runs.c.id < after)
         return await self._read(query, run_row)
 
     async def shape(self, fingerprint: str) -> str | None:
@@ -182,6 +207,25 @@ class SqliteStore:
             query = SELECT_EVENTS.where(events.c.run == run, events.c.seq.in_(some)).order_by(events.c.seq)
             found += await self._read(query, log_row)
         return found
+
+    async def blobs(self, hashes: Iterable[str]) -> dict[str, str]:
+        """See `Store.blobs`."""
+        wanted = sorted(set(hashes))
+        found: dict[str, str] = {}
+        for start in range(0, len(wanted), _IN_ONE_QUERY):
+            query = select(blobs.c.hash, blobs.c.body).where(blobs.c.hash.in_(wanted[start : start + _IN_ONE_QUERY]))
+            found.update(await self._read(query, lambda row: (row[0], row[1])))
+        return found
+
+    async def cached(self, key: str, now: float) -> str | None:
+        """See `Store.cached`."""
+        query = select(node_cache.c.body, node_cache.c.expires_at).where(node_cache.c.key == key)
+        for body, expires_at in await self._read(query, lambda row: (str(row[0]), row[1])):
+            if not is_over(expires_at, now):
+                return body
+            opened = self._now()
+            await opened.writer.submit(opened.ledger.drop_cached, (key, now))
+        return None
 
     async def questions(
         self, run: int | None = None, *, status: Sequence[QuestionStatus] = ("open",)

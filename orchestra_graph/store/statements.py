@@ -14,9 +14,21 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ClauseElement
 
 from orchestra_graph.store.rows import SELECT_QUESTIONS, SELECT_RUNS
-from orchestra_graph.store.tables import engines, events, graphs, questions, runs, snapshots
+from orchestra_graph.store.tables import (
+    blob_uses,
+    blobs,
+    engines,
+    events,
+    graphs,
+    node_cache,
+    questions,
+    runs,
+    snapshots,
+)
 
 __all__ = [
+    "ADD_BLOB",
+    "ADD_BLOB_USE",
     "ADD_ENGINE",
     "ADD_EVENT",
     "ADD_GRAPH",
@@ -25,6 +37,7 @@ __all__ = [
     "ASK",
     "CLOSE_QUESTION",
     "DELETE_ENGINE",
+    "DROP_CACHED",
     "ENGINE",
     "ENGINES",
     "HEAD",
@@ -34,6 +47,7 @@ __all__ = [
     "RELEASE_ALL",
     "RUN",
     "RUN_OF_KEY",
+    "SET_CACHED",
     "SET_SNAPSHOT",
     "SET_STATUS",
     "TAKE",
@@ -58,6 +72,9 @@ _EVENT = ("run", "seq", "kind", "at", "body")
 _GRAPH = ("fingerprint", "shape")
 _ENGINE = ("id", "pid", "host", "opened_at")
 _SNAPSHOT = ("run", "seq", "body")
+_BLOB = ("hash", "body")
+_BLOB_USE = ("run", "hash")
+_CACHED = ("key", "body", "expires_at")
 _NEW_RUN = tuple(c.name for c in runs.c if c.name != "id")
 _ASKED = tuple(c.name for c in questions.c if c.name not in ("id", "answer", "answered_at"))
 
@@ -65,6 +82,23 @@ ADD_EVENT = _sql(_insert(events, *_EVENT), *_EVENT)
 ADD_GRAPH = _sql(_insert(graphs, *_GRAPH).on_conflict_do_nothing(), *_GRAPH)
 ADD_ENGINE = _sql(_insert(engines, *_ENGINE).on_conflict_do_nothing(), *_ENGINE)
 ADD_RUN = _sql(_insert(runs, *_NEW_RUN), *_NEW_RUN)
+
+# The name of a blob is made of its content: what is there already is the same.
+ADD_BLOB = _sql(_insert(blobs, *_BLOB).on_conflict_do_nothing(), *_BLOB)
+ADD_BLOB_USE = _sql(_insert(blob_uses, *_BLOB_USE).on_conflict_do_nothing(), *_BLOB_USE)
+
+_cached = _insert(node_cache, *_CACHED)
+SET_CACHED = _sql(
+    _cached.on_conflict_do_update(
+        index_elements=["key"], set_={"body": _cached.excluded.body, "expires_at": _cached.excluded.expires_at}
+    ),
+    *_CACHED,
+)
+DROP_CACHED = _sql(
+    delete(node_cache).where(node_cache.c.key == bindparam("b_key"), node_cache.c.expires_at <= bindparam("now")),
+    "b_key",
+    "now",
+)
 
 _snapshot = _insert(snapshots, *_SNAPSHOT)
 SET_SNAPSHOT = _sql(

@@ -5,14 +5,27 @@
 Rule 1. Only column types that PostgreSQL has as well.
 Rule 2. The event table has a row id of its own and a unique index on ``(run, seq)``: without the row id, each row of
 a SQLite file would carry its index entry and its body on one page, which stores several times the payload.
-Rule 3. Rows of ``events`` and ``graphs`` are never changed.
+Rule 3. Rows of ``events``, ``graphs`` and ``blobs`` are never changed.
+Rule 4. Whoever writes a log row that names a blob writes the blob and its use by the run in the same transaction. The
+node cache is no use: a result whose blob is gone is no result any more.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
 
-__all__ = ["engines", "events", "graphs", "metadata", "questions", "runs", "snapshots"]
+__all__ = [
+    "blob_uses",
+    "blobs",
+    "engines",
+    "events",
+    "graphs",
+    "metadata",
+    "node_cache",
+    "questions",
+    "runs",
+    "snapshots",
+]
 
 metadata = MetaData()
 
@@ -54,6 +67,8 @@ runs = Table(
     Index("ix_runs_key", "key", unique=True),
     Index("ix_runs_status", "status"),
     Index("ix_runs_owner", "owner"),
+    Index("ix_runs_graph", "graph"),
+    Index("ix_runs_created_at", "created_at"),
 )
 
 events = Table(
@@ -66,6 +81,31 @@ events = Table(
     Column("at", Double, nullable=False),
     Column("body", Text, nullable=False),
     Index("ix_events_run_seq", "run", "seq", unique=True),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+# Small rows, and only ever looked for by their key: here a row id would cost room and give nothing.
+blob_uses = Table(
+    "blob_uses",
+    metadata,
+    Column("run", _Number, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("hash", Text, ForeignKey("blobs.hash"), primary_key=True),
+    Index("ix_blob_uses_hash", "hash"),
+    sqlite_with_rowid=False,
+)
+
+node_cache = Table(
+    "node_cache",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("expires_at", Double),
 )
 
 snapshots = Table(

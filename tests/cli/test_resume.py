@@ -6,28 +6,17 @@ from tests.cli.conftest import Shell, forget
 from tests.cli.graphs import RENAMED
 
 
-def test_a_failed_run_goes_on_only_with_retry(shell: Shell) -> None:
+def test_a_failed_run_still_fails_and_says_how_it_could_go_on(shell: Shell) -> None:
     shell("run", "endings.py:failing", "--key", "r1")
     (shell.folder / "mended").touch()
     still = shell("resume", "r1", "--target", "endings.py")
     assert still.exit_code == 4
-    assert "orchestra resume r1 --retry --target endings.py" in still.stdout
-    again = shell.document("resume", "r1", "--retry", "--target", "endings.py")
-    assert (again["status"], again["state"]["n"]) == ("done", 7)
+    assert "orchestra retry r1 --target endings.py" in still.stdout
 
 
-def test_a_stopped_run_goes_on_with_the_same_allowance_once_more(shell: Shell) -> None:
-    assert shell.document("run", "endings.py:looping", "--key", "r1", code=5)["state"]["n"] == 3
-    result = shell.document("resume", "r1", "--retry", "--target", "endings.py", code=5)
-    assert result["state"]["n"] == 6
-    assert result["error"]["allowed"] == 3
-
-
-def test_a_finished_run_gives_its_state_and_cannot_be_retried(shell: Shell) -> None:
+def test_a_finished_run_gives_its_state(shell: Shell) -> None:
     shell("run", "endings.py:done", "--key", "r1")
     assert shell.document("resume", "r1", "--target", "endings.py")["state"]["n"] == 1
-    result = shell("resume", "r1", "--retry", "--target", "endings.py")
-    assert (result.exit_code, result.stderr) == (1, "Error: run 'r1' is done: it cannot be retried\n")
 
 
 def test_a_waiting_run_still_waits(shell: Shell) -> None:

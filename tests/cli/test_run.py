@@ -38,7 +38,7 @@ def test_a_failed_run_prints_why_and_how_to_go_on(shell: Shell) -> None:
     result = shell("run", "endings.py:failing", "--key", "r1")
     assert result.exit_code == 4
     assert "r1 has failed: fail_once: ValueError: the service is\nnot there\n" in result.stdout
-    assert "    orchestra resume r1 --retry --target endings.py:failing      (goes on" in result.stdout
+    assert "    orchestra retry r1 --target endings.py:failing      (goes on" in result.stdout
     error = shell.document("run", "endings.py:failing", code=4)["error"]
     assert error["nodes"] == [{"activation": "fail_once", "type": "ValueError", "message": "the service is\nnot there"}]
 

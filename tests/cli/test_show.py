@@ -66,7 +66,7 @@ def test_a_failed_run_shows_the_error_and_the_way_on(shell: Shell) -> None:
     shell("run", "endings.py:failing", "--key", "r1")
     result = shell("show", "r1")
     assert "fail_once: ValueError: the service is" in result.stdout
-    assert result.stdout.endswith("to go on from there:\n    orchestra resume r1 --retry\n")
+    assert result.stdout.endswith("to go on from there:\n    orchestra retry r1\n")
 
 
 def test_a_cancelled_run_is_shown_and_ends_with_its_own_code(shell: Shell) -> None:

@@ -75,7 +75,7 @@ def check_race(case: Case, seed: int, *, most: int = 150) -> Counter[str]:
     """
     tally: Counter[str] = Counter()
     for number, (name, make) in enumerate(ORDERS.items()):
-        watch = Watch(case, naive=True)
+        watch = Watch(case, follow=True)
         try:
             trace = simulate(
                 case,

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
 from orchestra_graph.core.events import Taken
 from orchestra_graph.core.run import RunState, activation_id
 from orchestra_graph.graph.edges import Edge, EdgeKind, Group
-from orchestra_graph.graph.plan import Plan, PlanNode, WriteSpec
+from orchestra_graph.graph.plan import Call, Cap, Plan, PlanNode, WriteSpec
 from orchestra_graph.graph.policies import EACH_ONE, JoinRule, Limits
 from orchestra_graph.graph.topology import Discriminator, Scope, Stamp, Topology
 from orchestra_graph.state.codec import codec_of
@@ -52,14 +52,29 @@ class Sheet(State):
 
 SCHEMA = Schema.of(Sheet)
 PLAIN = ("draft", "title")
+PRIVATE = ("log", "total", "mix", "draft")
+"""Fields of a graph that stands in another one which are its own there."""
+
+
+def _with_private_fields(calls: Sequence[Inside]) -> Schema:
+    names = {f"{call.name}/{name}": SCHEMA.fields[name] for call in calls for name in PRIVATE}
+    private = {name: replace(spec, name=name, private=True) for name, spec in names.items()}
+    return Schema(Sheet, {**SCHEMA.fields, **private})
+
+
 DEFAULTS: Mapping[str, Any] = {"log": ["-"], "notes": [], "total": 0, "newest": "", "mix": 1, "title": "untitled"}
 
 
 class Work(NamedTuple):
-    """What one activation does."""
+    """What one activation does; *replaced* are the written fields that are set anew.
+
+    With *failed* it fails for good instead: over the error edges *taken*, or in so many rounds as there are.
+    """
 
     writes: Mapping[str, Any]
     taken: tuple[Taken, ...]
+    replaced: tuple[str, ...] = ()
+    failed: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +84,28 @@ class Arc:
     source: int
     target: int
     kind: EdgeKind = "always"
+    group: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Inside:
+    """A call of a draft: the graph that stands at *enter*, whose last vertex is *leave*."""
+
+    name: str
+    enter: int
+    leave: int
+    members: frozenset[int]
+
+
+@dataclass(slots=True, eq=False)
+class Bound:
+    """A limit of a draft: of the loop around *vertex* or of that vertex; of a call or (0) of all, with *whole*."""
+
+    kind: Literal["turns", "steps", "seconds"]
+    allowed: float
+    vertex: int
+    way: Arc | None
+    whole: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +133,10 @@ class Draft:
     turns: dict[int, int] = field(default_factory=dict)
     unlimited_heads: set[int] = field(default_factory=set)
     names: dict[int, str] = field(default_factory=dict)
+    calls: list[Inside] = field(default_factory=list)
+    races: list[tuple[int, ...]] = field(default_factory=list)
+    bounds: list[Bound] = field(default_factory=list)
+    ends: dict[int, Literal["done", "failed"]] = field(default_factory=dict)
 
     def vertex(self, split: Split = "and") -> int:
         """A new vertex."""
@@ -103,9 +144,9 @@ class Draft:
         self.count += 1
         return self.count - 1
 
-    def arc(self, source: int, target: int, kind: EdgeKind = "always") -> Arc:
+    def arc(self, source: int, target: int, kind: EdgeKind = "always", group: int = 0) -> Arc:
         """A new edge; into and out of `each` bodies, too."""
-        made = Arc(source, target, kind)
+        made = Arc(source, target, kind, group)
         self.arcs.append(made)
         return made
 
@@ -132,7 +173,23 @@ class Draft:
             plain = [a for a in leaving if a.kind == "always"]
             sure = [f for f in self.forks if f.into.source == vertex and f.empty is not None]
             if not plain and not sure:
-                self.arc(vertex, END, "drop")
+                self.arc(vertex, self.home(vertex), "drop")
+
+    def home(self, vertex: int) -> int:
+        """Where a branch ends: at END, or at the last vertex of the call around it."""
+        around = [c for c in self.calls if vertex in c.members and vertex != c.leave]
+        return min(around, key=lambda c: len(c.members)).leave if around else END
+
+    def bodies(self, vertex: int) -> frozenset[int]:
+        """The bodies of `each` and the insides of calls around a vertex, as numbers."""
+        forks = {i for i, f in enumerate(self.forks) if vertex in f.members}
+        return frozenset(forks | {-1 - i for i, c in enumerate(self.calls) if vertex in c.members})
+
+    def join_in(self, vertex: int, beside: int) -> None:
+        """Put a new vertex into all bodies around another one."""
+        for body in [*self.forks, *self.calls]:
+            if beside in body.members:
+                body.members |= {vertex}
 
     def plan(self, name: str = "random") -> Plan:
         """The frozen plan."""
@@ -144,21 +201,54 @@ class Draft:
         pairs = [(a.source, at(a.target)) for a in self.arcs]
         index = {id(a): i for i, a in enumerate(self.arcs)}
         scopes = [Scope(index[id(f.into)], f.members, at(f.collector)) for f in self.forks]
+        for call in self.calls:
+            first = next(i for i, a in enumerate(self.arcs) if a.source == call.enter and a.target in call.members)
+            scopes.append(Scope(first, call.members, call.leave, call=True))
         rules = {v: r for v, r in self.rules.items() if v != END}
         nodes = [self._node(v, index) for v in range(end)]
         nodes.append(PlanNode(index=end, name="END", kind="end"))
+        raced = frozenset(v for race in self.races for v in race)
+        topology = Topology(end + 1, pairs, rules, scopes, raced)
+        schema = SCHEMA if not self.calls else _with_private_fields(self.calls)
         return Plan(
             name=name,
             version="1",
-            schema=SCHEMA,
-            codec=codec_of(SCHEMA),
+            schema=schema,
+            codec=codec_of(schema),
             nodes=tuple(nodes),
             edges=tuple(Edge(source=a.source, target=at(a.target), kind=a.kind) for a in self.arcs),
-            topology=Topology(end + 1, pairs, rules, scopes),
+            topology=topology,
             limits=Limits(),
             shape={},
             fingerprint="",
+            calls=tuple(self._call(c) for c in self.calls),
+            races=tuple(self.races),
+            caps=tuple(self._cap(b, topology, index) for b in self.bounds),
         )
+
+    def _call(self, call: Inside) -> Call:
+        private = tuple(f"{call.name}/{name}" for name in PRIVATE)
+        return Call(
+            name=call.name,
+            state=Sheet,
+            names={name: f"{call.name}/{name}" if name in PRIVATE else name for name in SCHEMA.fields},
+            private=private,
+            enter=call.enter,
+            leave=call.leave,
+            members=call.members,
+        )
+
+    def _cap(self, bound: Bound, topology: Topology, index: Mapping[int, int]) -> Cap:
+        vertex, chain = bound.vertex, topology.chain[bound.vertex]
+        members, depth = frozenset({vertex}), len(chain)
+        if bound.whole:
+            call = next((c for c in self.calls if c.enter == vertex), None)
+            members = call.members if call is not None else frozenset(range(1, topology.size - 1))
+            depth += call is not None
+        elif chain and topology.is_loop(vertex, len(chain) - 1):
+            members, depth = topology.regions[chain[-1]].members, len(chain) - 1
+        edge = None if bound.way is None else index[id(bound.way)]
+        return Cap(kind=bound.kind, allowed=bound.allowed, vertex=vertex, edge=edge, members=members, depth=depth)
 
     def _node(self, vertex: int, index: Mapping[int, int]) -> PlanNode:
         def indices(kind: EdgeKind) -> tuple[int, ...]:
@@ -171,10 +261,20 @@ class Draft:
                 groups.append(Group(kind="each", edges=tuple(index[id(a)] for a in both), limit=fork.limit))
         if indices("drop"):
             groups.append(Group(kind="drop", edges=indices("drop")))
+        errors = [a for a in self.arcs if a.source == vertex and a.kind == "error"]
+        for number in dict.fromkeys(a.group for a in errors):
+            groups.append(Group(kind="error", edges=tuple(index[id(a)] for a in errors if a.group == number)))
+        if indices("limit"):
+            groups.append(Group(kind="limit", edges=indices("limit")))
+        around = [(len(c.members), i) for i, c in enumerate(self.calls) if vertex in c.members]
+        kinds: dict[int, Literal["enter", "leave"]] = {c.leave: "leave" for c in self.calls}
+        kinds.update({c.enter: "enter" for c in self.calls})
         return PlanNode(
             index=vertex,
             name=self.names.get(vertex, f"n{vertex}") if vertex else "START",
-            kind="work" if vertex else "start",
+            kind=kinds.get(vertex, "work") if vertex else "start",
+            call=min(around)[1] if around else None,
+            terminates=self.ends.get(vertex),
             groups=tuple(groups),
             writes=self.writers.get(vertex, WriteSpec(fields={}, sure=True, single=False)),
             reads=self.readers.get(vertex, ()),
@@ -194,6 +294,8 @@ class Case:
         values: What the run starts with.
         bound: From this turn on (of all loops around a node together) a node takes one edge towards the end.
         script: What some activations do, instead of what chance says.
+        unlucky: How many activations fail for good where no error edge takes it, 0 to 1.
+        replaces: How many writes to a grown field set it anew.
     """
 
     name: str
@@ -202,6 +304,8 @@ class Case:
     values: Mapping[str, Any] = field(default_factory=lambda: DEFAULTS)
     bound: int = 2
     script: Mapping[str, Work] = field(default_factory=dict)
+    unlucky: float = 0.0
+    replaces: float = 0.0
     _way_out: list[list[int]] = field(init=False)
     _done: dict[str, Work] = field(init=False, default_factory=dict)
 
@@ -223,8 +327,25 @@ class Case:
     def _decide(self, identity: str, vertex: int, stamp: Stamp) -> Work:
         chance = random.Random(f"{self.name}/{identity}")
         late = sum(c for c in stamp if isinstance(c, int)) >= self.bound
+        node = self.plan.nodes[vertex]
         taken = self._leave(chance, vertex) if late else self._follow(chance, vertex)
-        return Work(_writes(chance, identity, self.plan.nodes[vertex].writes), tuple(taken))
+        if node.kind == "enter":
+            taken = [Taken(e) for e in node.groups[0].edges]
+            call = next(c for c in self.plan.calls if c.enter == vertex)
+            return Work(_inputs(chance, identity, call), tuple(taken))
+        writes = _writes(chance, identity, node.writes)
+        for call in self.plan.calls if node.kind != "leave" else ():
+            if vertex in call.members:
+                writes.update(_private_writes(chance, identity, call))
+        if not self.unlucky and not self.replaces:
+            return Work(writes, tuple(taken))
+        errors = [g for g in node.groups if g.kind == "error"]
+        if errors and not late and chance.random() < 0.4:
+            return Work({}, tuple(Taken(e) for e in chance.choice(errors).edges), failed=1)
+        if node.kind == "work" and chance.random() < self.unlucky:
+            return Work(writes, tuple(taken), failed=chance.choice((1, 1, 2)))
+        replaced = tuple(n for n in writes if n.endswith("log") and chance.random() < self.replaces)
+        return Work(writes, tuple(taken), replaced)
 
     def _leave(self, chance: random.Random, vertex: int) -> list[Taken]:
         edge = chance.choice(self._way_out[vertex])
@@ -270,20 +391,34 @@ def _writes(chance: random.Random, identity: str, spec: WriteSpec) -> dict[str, 
     return made
 
 
+def _inputs(chance: random.Random, identity: str, call: Call) -> dict[str, Any]:
+    """What the fields of a call begin with; one is left to a node inside, now and then."""
+    given: dict[str, Any] = {"log": [f"into {identity}"], "total": 10, "mix": 7}
+    if chance.random() < 0.7:
+        given["draft"] = f"given by {identity}"
+    return {call.names[name]: value for name, value in given.items()}
+
+
+def _private_writes(chance: random.Random, identity: str, call: Call) -> dict[str, Any]:
+    made: dict[str, Any] = {"log": [f"in {identity}"], "total": chance.randrange(1, 100), "mix": chance.randrange(1000)}
+    return {call.names[name]: value for name, value in made.items() if chance.random() < 0.4}
+
+
 def _ways_out(plan: Plan) -> list[list[int]]:
-    """For each vertex the edges on a shortest way to END."""
+    """For each vertex the edges on a shortest way to END; over none that only a failure or a limit takes."""
     topology = plan.topology
+    usual = [edge.kind not in ("error", "limit") for edge in plan.edges]
     far = {topology.end: 0}
     todo = deque([topology.end])
     while todo:
         here = todo.popleft()
         for edge in topology.into[here]:
             source = topology.edges[edge][0]
-            if source not in far:
+            if source not in far and usual[edge]:
                 far[source] = far[here] + 1
                 todo.append(source)
     return [
-        [e for e in topology.out[v] if far[topology.edges[e][1]] < far[v]] if v in far else []
+        [e for e in topology.out[v] if usual[e] and far[topology.edges[e][1]] < far[v]] if v in far else []
         for v in range(topology.size)
     ]
 
@@ -505,7 +640,12 @@ class _Wild:
         draft.arc(0, part[0])
         for vertex in chance.sample(part, min(len(part), chance.choice((0, 0, 1, 2)))):
             draft.arc(0, vertex)
-        for vertex in range(1, draft.count):
+        self.choose(range(1, draft.count))
+
+    def choose(self, vertices: Iterable[int]) -> None:
+        """How each joins and what it follows."""
+        chance, draft = self.chance, self.draft
+        for vertex in vertices:
             draft.splits[vertex] = chance.choice(("and", "xor", "xor", "or", "or"))
             rule = _join_rule(chance, self.races)
             if rule is not None and sum(a.target == vertex for a in draft.arcs) > 1:
@@ -534,3 +674,178 @@ class _Wild:
         members = [body[0], *(v for v in range(before, draft.count) if v != body[0])]
         empty = chance.choice((None, collector, chance.choice(part)))
         draft.each(source, members, collector, empty=empty, limit=chance.choice((None, None, 1, 2)))
+
+
+# -- dressed up ----------------------------------------------------------------------------------------
+
+
+def rich_case(seed: int, *, timed: bool) -> Case:
+    """The graph of a seed with what stands around nodes: graphs in it, error edges, fields set anew.
+
+    Args:
+        seed: The same seed gives the same graph.
+        timed: Also what depends on time: joins that fire early, races, limits, ends, failures that stop the run.
+    """
+    chance = random.Random(f"rich {seed}/{timed}")
+    kind: Kind = "wild" if seed % 5 < 2 else "structured"
+    draft = Draft()
+    (_Wild if kind == "wild" else _Structured)(chance, draft, timed).draw()
+    for _ in range(chance.choice((0, 1, 1, 2))):
+        _put_in_a_graph(chance, draft, timed)
+    if timed:
+        _ask_joins(chance, draft)
+        _put_in_ends(chance, draft)
+    _put_in_error_edges(chance, draft)
+    draft.close()
+    if kind == "wild":
+        chance.shuffle(draft.arcs)
+    if timed:
+        _put_in_races(chance, draft)
+        _put_in_bounds(chance, draft)
+    _choose_writers(chance, draft)
+    _choose_private_writers(chance, draft)
+    name = f"rich {kind} {seed}{' timed' if timed else ''}"
+    unlucky = chance.choice((0.0, 0.05, 0.15)) if timed else 0.0
+    return Case(name, draft.plan(name), draft.splits, bound=chance.choice((1, 2, 2, 3)), unlucky=unlucky, replaces=0.1)
+
+
+def _put_in_a_graph(chance: random.Random, draft: Draft, timed: bool) -> None:
+    """Let one of the nodes be a graph: what left it now leaves the last vertex of its inside."""
+    special = {v for c in draft.calls for v in (c.enter, c.leave)}
+    free = [v for v in range(1, draft.count) if v not in special]
+    if not free:
+        return
+    enter = chance.choice(free)
+    arcs, count = len(draft.arcs), draft.count
+    for arc in draft.arcs:
+        if arc.source == enter:
+            arc.source = -2
+    leave = draft.vertex(draft.splits[enter])
+    for arc in draft.arcs:
+        if arc.source == -2:
+            arc.source = leave
+    draft.splits[enter] = "and"
+    drawer = _Structured(chance, draft, timed)
+    drawer.left = chance.choice((2, 4, 7))
+    if chance.random() < 0.4:
+        wild = _Wild(chance, draft, timed)
+        part = wild.part(chance.randrange(1, 4), [END], 1)
+        for vertex in [part[0], *chance.sample(part, chance.choice((0, 0, 1)))]:
+            draft.arc(enter, vertex)
+        wild.choose(range(count + 1, draft.count))
+    else:
+        for _ in range(chance.choice((1, 1, 2))):
+            block = drawer.line(2)
+            draft.arc(enter, block.first)
+            draft.arc(block.last, END)
+    for arc in draft.arcs[arcs:]:
+        if arc.target == END:
+            arc.target = leave
+    inside = range(count, draft.count)
+    for fork in draft.forks:
+        if fork.collector == END and fork.members <= set(inside):
+            fork.collector = leave
+        elif enter in fork.members:
+            fork.members |= set(inside)
+    for call in draft.calls:
+        if enter in call.members:
+            call.members |= set(inside)
+    draft.calls.append(Inside(f"c{len(draft.calls)}", enter, leave, frozenset(inside)))
+
+
+def _ask_joins(chance: random.Random, draft: Draft) -> None:
+    """Some of the joins that fire early ask a predicate."""
+    for vertex, rule in draft.rules.items():
+        if rule.kind == "first" and chance.random() < 0.4:
+            draft.rules[vertex] = JoinRule(kind="until", cancel_rest=rule.cancel_rest, predicate="log")
+
+
+def _works(draft: Draft) -> list[int]:
+    """The vertices that are nodes of a user."""
+    special = {v for c in draft.calls for v in (c.enter, c.leave)}
+    return [v for v in range(1, draft.count) if v not in special and v not in draft.ends]
+
+
+def _beside(chance: random.Random, draft: Draft, vertex: int) -> int:
+    """Where a further edge of a vertex may lead: to another one in the same bodies, or to the end."""
+    leaves = {c.leave for c in draft.calls}
+    bodies = draft.bodies(vertex)
+    free = [v for v in range(1, draft.count) if v not in leaves and draft.bodies(v) == bodies]
+    return chance.choice([*free, draft.home(vertex)])
+
+
+def _put_in_ends(chance: random.Random, draft: Draft) -> None:
+    for _ in range(chance.choice((0, 0, 0, 1, 2))):
+        before = chance.choice(_works(draft))
+        end = draft.vertex()
+        draft.join_in(end, before)
+        if draft.splits[before] == "and":
+            draft.splits[before] = "or"
+        draft.arc(before, end)
+        draft.ends[end] = "failed" if draft.home(end) == END and chance.random() < 0.2 else "done"
+
+
+def _put_in_error_edges(chance: random.Random, draft: Draft) -> None:
+    works = _works(draft)
+    for vertex in chance.sample(works, min(len(works), chance.choice((0, 1, 2, 3)))):
+        for group in range(chance.choice((1, 1, 2))):
+            for _ in range(chance.choice((1, 1, 2))):
+                draft.arc(vertex, _beside(chance, draft, vertex), "error", group)
+
+
+def _put_in_races(chance: random.Random, draft: Draft) -> None:
+    """Nodes of one region of which none can reach another in the same turn."""
+    topology = draft.plan().topology
+    works = [v for v in range(1, draft.count) if v not in {c.leave for c in draft.calls}]
+
+    def apart(one: int, two: int) -> bool:
+        masks = topology.masks
+        return topology.chain[one] == topology.chain[two] and not (
+            masks[one][-1] >> two & 1 or masks[two][-1] >> one & 1
+        )
+
+    for _ in range(chance.choice((0, 1, 1, 2))):
+        race = [chance.choice(works)]
+        chance.shuffle(works)
+        race += [v for v in works if v not in race and all(apart(v, w) for w in race)][:1]
+        race += [v for v in works if v not in race and all(apart(v, w) for w in race)][: chance.choice((0, 1))]
+        if len(race) > 1:
+            draft.races.append(tuple(race))
+
+
+def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
+    """Limits of loops, of nodes, of the graphs inside and of the whole; with a way out whose target is outside."""
+    works = _works(draft)
+    for _ in range(chance.choice((0, 1, 1, 2))):
+        kind = chance.choice(("turns", "turns", "steps", "seconds"))
+        allowed = chance.choice((1, 2, 3)) if kind == "turns" else chance.choice((2, 3, 5, 8))
+        whole = kind != "turns" and chance.random() < 0.25
+        vertex = chance.choice([0, *(c.enter for c in draft.calls)] if whole else works)
+        if chance.random() < 0.2:
+            draft.bounds.append(Bound(kind, allowed, vertex, None, whole))
+            continue
+        way = draft.arc(vertex, _way_of(chance, draft, vertex, whole), "limit")
+        bound = Bound(kind, allowed, vertex, way, whole)
+        draft.bounds.append(bound)
+        cap = draft.plan().caps[-1]
+        target = draft.count if way.target == END else way.target
+        if not whole and target in cap.members:
+            draft.bounds.remove(bound)
+            draft.arcs.remove(way)
+
+
+def _way_of(chance: random.Random, draft: Draft, vertex: int, whole: bool) -> int:
+    if not whole:
+        return _beside(chance, draft, vertex)
+    starts = [a.target for a in draft.arcs if a.source == vertex and a.kind == "always"]
+    return _beside(chance, draft, chance.choice(starts))
+
+
+def _choose_private_writers(chance: random.Random, draft: Draft) -> None:
+    for call in draft.calls:
+        inner = sorted(v for v in call.members if v != call.leave and v not in {c.enter for c in draft.calls})
+        for vertex in chance.sample(inner, min(len(inner), chance.choice((0, 1, 1, 2)))):
+            name = f"{call.name}/draft"
+            known = draft.writers.get(vertex)
+            fields = {**(known.fields if known is not None else {}), name: str}
+            draft.writers[vertex] = WriteSpec(fields=fields, sure=chance.random() < 0.7, single=False)

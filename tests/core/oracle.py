@@ -5,7 +5,8 @@ it stand
 
 * `sequential`: a priority queue on the logical key. The least item is popped; a wave pops as a whole. It asks no join
   whether it may fire.
-* `Naive`: one event after the other, asking every live item about every wave each time. It knows races too.
+* `tests.core.follow.Follow`: one event after the other, asking every live item about every wave each time. It knows
+  what depends on time, too.
 
 A revision is the set of the deltas in its past here, and a field's value is folded from that set whenever it is asked
 for.
@@ -14,17 +15,35 @@ for.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
+from orchestra_graph.core.events import Taken
 from orchestra_graph.core.run import activation_id
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.topology import Discriminator, Key, Stamp
 from tests.core.graphs import Case
 
-__all__ = ["Clash", "Naive", "Outcome", "Regions", "Seen", "TooLong", "regions_of", "sequential"]
+__all__ = [
+    "Arrival",
+    "Clash",
+    "Interpreter",
+    "Item",
+    "Outcome",
+    "Past",
+    "Place",
+    "Regions",
+    "Seen",
+    "Starved",
+    "TooLong",
+    "regions_of",
+    "sequential",
+    "union_of",
+]
+
+Place = tuple[int, Stamp]
+"""A join and a stamp."""
 
 
 class TooLong(Exception):
@@ -47,10 +66,11 @@ Seen = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A loop (with a head) or the body of an `each` (without)."""
+    """A loop (with a head), or the body of an `each` or the inside of a call (without)."""
 
     head: int | None
     members: frozenset[int]
+    call: bool = False
 
 
 @dataclass(eq=False)
@@ -67,6 +87,7 @@ class Regions:
     rules: Mapping[int, JoinRule]
     scopes: Sequence[tuple[int, frozenset[int]]]
     collectors: frozenset[int]
+    calls: frozenset[frozenset[int]] = frozenset()
     around: dict[int, tuple[int, ...]] = field(default_factory=dict)
     place: dict[int, tuple[int, ...]] = field(default_factory=dict)
     areas: list[Area] = field(default_factory=list)
@@ -84,6 +105,7 @@ class Regions:
         self._split(frozenset(range(self.size)), list(self.scopes), (), ())
         self.rule = {v: self._rule(v) for v in range(self.size)}
         self._reached: dict[tuple[int | None, int], frozenset[int]] = {}
+        self._only: dict[tuple[int, frozenset[int]], bool] = {}
 
     @property
     def end(self) -> int:
@@ -137,7 +159,7 @@ class Regions:
             if any(u in reach[u] for u in component):
                 self._loop(members, scopes, {v for m in entry for v in m}, around, here)
             elif members in entry:
-                self.areas.append(Area(None, members))
+                self.areas.append(Area(None, members, members in self.calls))
                 nested = [(e, m) for e, m in scopes if m < members]
                 self._split(members, nested, (*around, len(self.areas) - 1), here)
             else:
@@ -180,15 +202,19 @@ class Regions:
             turn = kept[-1]
             assert isinstance(turn, int)
             kept[-1] = turn + 1
-        behind: list[tuple[int, Discriminator, int]] = []
-        for depth, coordinate in enumerate(stamp[shared:], shared + 1):
-            behind.append((depth, (), coordinate) if isinstance(coordinate, int) else (depth, *coordinate))
-        path = (*discriminator, *behind)
+        path = discriminator
+        for depth, coordinate in enumerate(stamp[shared:], shared):
+            if isinstance(coordinate, int):
+                path = (*path, (depth + 1, (), coordinate))
+            elif self.areas[self.around[source][depth]].call:
+                path = (*path, *coordinate[0])  # what went in comes out
+            else:
+                path = (*path, (depth + 1, *coordinate))
         for area in self.around[target][shared:]:
             if self.areas[area].head is not None:
                 kept.append(0)
             else:
-                kept.append((path, item or 0))
+                kept.append((path, -1 if self.areas[area].call else item or 0))
                 path = ()  # it is in the coordinate now
         if self.rule[target].kind == "each_one" and len(self.into[target]) > 1:
             path = (*path, (0, (), self.into[target].index(edge)))
@@ -219,10 +245,36 @@ class Regions:
             known = self._reached[area, vertex] = frozenset(_reach(vertex, ahead))
         return known
 
-    def only_to(self, vertex: int, join: int) -> bool:
-        """Whether END cannot be reached from *vertex* when *join* is taken out."""
-        ahead = {v: {w for w in self.next[v] if w != join} for v in range(self.size)}
-        return vertex != self.end and self.end not in _reach(vertex, ahead)
+    def reaches_in_turn(self, vertex: int, at: Stamp, join: int, stamp: Stamp) -> bool:
+        """Whether an item can get there with the coordinates that both have as they are."""
+        shared = self.shared(vertex, join)
+        inside = self.around[vertex][shared - 1] if shared else None
+        return at[:shared] == stamp[:shared] and join in self.reach(inside, vertex)
+
+    def only_to(self, vertex: int, targets: Iterable[int]) -> bool:
+        """Whether END cannot be reached from *vertex* when *targets* are taken out."""
+        known = self._only.get((vertex, frozenset(targets)))
+        if known is None:
+            out = frozenset(targets)
+            ahead = {v: {w for w in self.next[v] if w not in out} for v in range(self.size)}
+            known = self._only[vertex, out] = vertex != self.end and self.end not in _reach(vertex, ahead)
+        return known
+
+    def excusing(self, vertex: int) -> int | None:
+        """The nearest `first` or `until` that every way from *vertex* passes, and that it can reach in this turn."""
+        passed = [
+            join
+            for join in range(self.size)
+            if self.rule[join].races
+            and self.around[vertex][: len(self.around[join])] == self.around[join]
+            and join in self.reach(self.around[join][-1] if self.around[join] else None, vertex)
+            and self.only_to(vertex, {join})
+        ]
+        for join in passed:
+            ahead = {v: {w for w in self.next[v] if w != join} for v in range(self.size)}
+            if not any(other in _reach(vertex, ahead) for other in passed if other != join):
+                return join
+        return None
 
 
 def _reach(start: Any, ahead: Mapping[Any, Iterable[Any]]) -> set[Any]:
@@ -242,69 +294,18 @@ def regions_of(case: Case) -> Regions:
     topology = case.plan.topology
     edges = [(e.source, e.target) for e in case.plan.edges]
     scopes = [(s.edge, s.members) for s in topology.scopes]
-    return Regions(topology.size, edges, topology.rules, scopes, frozenset(s.collector for s in topology.scopes))
+    collectors = frozenset(s.collector for s in topology.scopes)
+    calls = frozenset(s.members for s in topology.scopes if s.call)
+    return Regions(topology.size, edges, topology.rules, scopes, collectors, calls)
 
 
 # -- state, by the definition --------------------------------------------------------------------------
 
 
-class Written(NamedTuple):
-    """What one activation wrote, and the deltas that it had seen."""
-
-    key: Key
-    writes: Mapping[str, Any]
-    past: int
-
-
 Past = int
 """A set of deltas as bits; bit 0 is the input."""
-
-
-class Book:
-    """All deltas of a run; a revision is a set of them."""
-
-    def __init__(self, case: Case):
-        self.reducers = {n: s.reducer for n, s in case.plan.schema.fields.items() if s.reducer is not None}
-        self.values = case.values
-        self.written: list[Written] = [Written((), {}, 0)]
-        self.ids = ["START"]
-        self.view = lru_cache(maxsize=None)(self._view)
-
-    def commit(self, past: Past, identity: str, key: Key, writes: Mapping[str, Any]) -> Past:
-        """The set, and one delta more."""
-        if not writes:
-            return past
-        self.written.append(Written(key, writes, past))
-        self.ids.append(identity)
-        return past | 1 << (len(self.written) - 1)
-
-    def _members(self, past: Past) -> list[int]:
-        chosen = [i for i in range(1, len(self.written)) if past >> i & 1]
-        return sorted(chosen, key=lambda i: self.written[i].key)
-
-    def _view(self, past: Past, lost: Past = 0) -> Seen:
-        """Every field, folded from the set; of *lost* only what it gave to reducers."""
-        seen: dict[str, Any] = dict(self.values)
-        for i in self._members(past | lost):
-            for name, value in self.written[i].writes.items():
-                spec = self.reducers.get(name)
-                if spec is None:
-                    continue
-                if name not in seen:
-                    seen[name] = list(value) if spec.grows else value
-                else:
-                    seen[name] = [*seen[name], *value] if spec.grows else spec.fold(seen[name], value)
-        for name in {n for i in self._members(past) for n in self.written[i].writes if n not in self.reducers}:
-            writers = [i for i in self._members(past) if name in self.written[i].writes]
-            newest = [i for i in writers if not any(self.written[j].past >> i & 1 for j in writers)]
-            if len(newest) == 1:
-                seen[name] = self.written[newest[0]].writes[name]
-            else:
-                seen[name] = Clash(tuple(sorted(self.ids[i] for i in newest)))
-        return seen
-
-
-# -- the two interpreters ------------------------------------------------------------------------------
+Insides = Mapping[int, Stamp]
+"""For each call around a place, the coordinates that say which time it was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +317,97 @@ class Item:
     stamp: Stamp
     discriminator: Discriminator
     past: Past
+
+
+class Written(NamedTuple):
+    """What one activation wrote, and the deltas that it had seen."""
+
+    key: Key
+    writes: Mapping[str, Any]
+    past: Past
+    replaced: Collection[str] = ()
+    insides: Insides = {}
+
+
+class Book:
+    """All deltas of a run; a revision is a set of them.
+
+    A field that is private to a call is there only inside, and only what was written to it in that one call counts.
+    """
+
+    def __init__(self, case: Case, regions: Regions):
+        self.calls, self.regions = case.plan.calls, regions
+        self.reducers = {n: s.reducer for n, s in case.plan.schema.fields.items() if s.reducer is not None}
+        self.private = {name: number for number, call in enumerate(self.calls) for name in call.private}
+        self.values = case.values
+        self.written: list[Written] = [Written((), {}, 0)]
+        self.ids = ["START"]
+        self._seen: dict[tuple[Past, Past, tuple[tuple[int, Stamp], ...]], Seen] = {}
+
+    def insides(self, vertex: int, stamp: Stamp, *, after: Discriminator | None = None) -> Insides:
+        """The calls around a place; *after* the discriminator there, also the one that is entered from it."""
+        found: dict[int, Stamp] = {}
+        for number, call in enumerate(self.calls):
+            if vertex in call.members:
+                areas = [self.regions.areas[a].members for a in self.regions.around[vertex]]
+                found[number] = stamp[: areas.index(call.members) + 1]
+            elif after is not None and vertex == call.enter:
+                found[number] = (*stamp, (after, -1))
+        return found
+
+    def commit(self, item: Item, key: Key, writes: Mapping[str, Any], replaced: Collection[str] = ()) -> Past:
+        """The set of an item, and one delta more."""
+        if not writes:
+            return item.past
+        insides = self.insides(item.vertex, item.stamp, after=item.discriminator)
+        self.written.append(Written(key, writes, item.past, replaced, insides))
+        self.ids.append(item.id)
+        return item.past | 1 << (len(self.written) - 1)
+
+    def view(self, past: Past, insides: Insides, lost: Past = 0) -> Seen:
+        """Every field, folded from the set; of *lost* only what it gave to reducers."""
+        key = (past, lost, tuple(insides.items()))
+        if key not in self._seen:
+            self._seen[key] = self._view(past, insides, lost)
+        return self._seen[key]
+
+    def _members(self, past: Past) -> list[int]:
+        chosen = [i for i in range(1, len(self.written)) if past >> i & 1]
+        return sorted(chosen, key=lambda i: self.written[i].key)
+
+    def _writes(self, number: int, insides: Insides) -> dict[str, Any]:
+        """What a delta wrote, as one sees it who stands inside of these calls."""
+        written = self.written[number]
+
+        def shown(name: str) -> bool:
+            call = self.private.get(name)
+            return call is None or call in insides and written.insides.get(call) == insides[call]
+
+        return {name: value for name, value in written.writes.items() if shown(name)}
+
+    def _view(self, past: Past, insides: Insides, lost: Past) -> Seen:
+        seen: dict[str, Any] = dict(self.values)
+        for i in self._members(past | lost):
+            for name, value in self._writes(i, insides).items():
+                spec = self.reducers.get(name)
+                if spec is None:
+                    continue
+                if name not in seen or name in self.written[i].replaced:
+                    seen[name] = list(value) if spec.grows else value
+                else:
+                    seen[name] = [*seen[name], *value] if spec.grows else spec.fold(seen[name], value)
+        visible = {i: self._writes(i, insides) for i in self._members(past)}
+        for name in {n for writes in visible.values() for n in writes if n not in self.reducers}:
+            writers = [i for i, writes in visible.items() if name in writes]
+            newest = [i for i in writers if not any(self.written[j].past >> i & 1 for j in writers)]
+            if len(newest) == 1:
+                seen[name] = self.written[newest[0]].writes[name]
+            else:
+                seen[name] = Clash(tuple(sorted(self.ids[i] for i in newest)))
+        return seen
+
+
+# -- the two interpreters ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,20 +444,19 @@ class Outcome:
         return not self.clashes and not self.starved
 
 
-class _Starved(Exception):
+class Starved(Exception):
     """A wave closes without what its rule asks for."""
 
 
-class _Interpreter:
+class Interpreter:
     """What both interpreters share: where tokens go, and what a wave starts."""
 
     def __init__(self, case: Case, regions: Regions | None = None):
         self.case = case
         self.plan = case.plan
         self.regions = regions or regions_of(case)
-        self.book = Book(case)
+        self.book = Book(case, self.regions)
         self.outcome = Outcome()
-        self.waiting: dict[tuple[int, Stamp], list[Arrival]] = {}
         self.lost: Past = 0
         self.seen_ids: set[str] = set()
 
@@ -373,29 +464,40 @@ class _Interpreter:
         identity = activation_id(self.plan.nodes[vertex].name, stamp, discriminator)
         assert identity not in self.seen_ids, f"{identity} twice"
         self.seen_ids.add(identity)
-        self.outcome.seen[identity] = self.book.view(past)
+        self.outcome.seen[identity] = self.book.view(past, self.book.insides(vertex, stamp))
         self.begin(Item(identity, vertex, stamp, discriminator, past))
 
     def begin(self, item: Item) -> None:
         raise NotImplementedError
 
     def arrived(self, join: int, stamp: Stamp, arrival: Arrival) -> None:
-        self.waiting.setdefault((join, stamp), []).append(arrival)
+        raise NotImplementedError
+
+    def absorbs(self, place: Place) -> bool:
+        """Whether a token that comes there is lost."""
+        return False
+
+    def clashed(self, identity: str) -> None:
+        """A field was left in conflict."""
 
     def send(self, edge: int, item: Item, past: Past, index: int | None = None) -> None:
+        """A token leaves *item*."""
         target = self.regions.edges[edge][1]
         stamp, path = self.regions.move(edge, item.stamp, item.discriminator, index)
-        if self.regions.rule[target].kind == "each_one":
+        if self.absorbs((target, stamp)):
+            self.lost |= past
+        elif self.regions.rule[target].kind == "each_one":
             self.start(target, stamp, path, past)
         else:
             self.arrived(target, stamp, Arrival(edge, path, past))
 
-    def run(self, item: Item) -> None:
-        """Do what *item* does, and send its tokens."""
-        work = self.case.work(item.vertex, item.stamp, item.discriminator)
+    def run(
+        self, item: Item, writes: Mapping[str, Any], taken: Iterable[Taken], replaced: Collection[str] = ()
+    ) -> None:
+        """An item is done: it has written, and sends its tokens."""
         key = self.regions.key(item.vertex, item.stamp, item.discriminator)
-        past = self.book.commit(item.past, item.id, key, work.writes)
-        for edge, times in work.taken:
+        past = self.book.commit(item, key, writes, replaced)
+        for edge, times in taken:
             if times is None:
                 self.send(edge, item, past)
             else:
@@ -414,7 +516,7 @@ class _Interpreter:
         if rule.kind == "all_of":
             self._want_every_edge(join, stamp, arrivals)
         if rule.kind == "first" and rule.short == "error" and len(arrivals) < rule.count:
-            raise _Starved
+            raise Starved
         if rule.kind not in ("zipped", "batches"):
             return [((), list(arrivals))]
         place = {e: i for i, e in enumerate(self.regions.into[join])}
@@ -435,49 +537,52 @@ class _Interpreter:
             members = self.regions.areas[around[-1]].members
             wanted = {e for e in wanted if (self.regions.edges[e][0] in members) == (stamp[-1] != 0)}
         if wanted - {a.edge for a in arrivals}:
-            raise _Starved
+            raise Starved
 
     def close(self, join: int, stamp: Stamp, arrivals: Sequence[Arrival]) -> None:
         """Nothing more can come."""
         identity = activation_id(self.plan.nodes[join].name, stamp, ())
         if join == self.regions.end:
-            past = _union(arrivals)
-            self.outcome.final = self.book.view(past, self.lost)
-            self._conflicts("END", past, lambda name: False)
+            past = union_of(arrivals)
+            self.outcome.final = self.book.view(past, {}, self.lost)
+            self._conflicts("END", self.book.view(past, {}), lambda name: False)
             return
         used: Past = 0
         for path, part in self.groups(join, stamp, arrivals):
-            past = _union(part)
+            past = union_of(part)
             used |= past
             self.start(join, stamp, path, past)
             identity = activation_id(self.plan.nodes[join].name, stamp, path)
-            self._conflicts(identity, past, self._mends(join))
-        self.lost |= _union(arrivals) & ~used
+            self._conflicts(identity, self.outcome.seen[identity], self._mends(join))
+        self.lost |= union_of(arrivals) & ~used
 
     def _mends(self, join: int) -> Callable[[str], bool]:
         node = self.plan.nodes[join]
         return lambda name: name in node.writes.fields and node.writes.sure and name not in node.reads
 
-    def _conflicts(self, identity: str, past: Past, mended: Callable[[str], bool]) -> None:
-        clashes = {v.writers for n, v in self.book.view(past).items() if isinstance(v, Clash) and not mended(n)}
+    def _conflicts(self, identity: str, seen: Seen, mended: Callable[[str], bool]) -> None:
+        clashes = {v.writers for n, v in seen.items() if isinstance(v, Clash) and not mended(n)}
         if clashes:
             self.outcome.clashes[identity] = clashes
+            self.clashed(identity)
 
 
-def _union(arrivals: Iterable[Arrival]) -> Past:
+def union_of(items: Iterable[Arrival | Item]) -> Past:
+    """What they have seen, together."""
     past = 0
-    for arrival in arrivals:
-        past |= arrival.past
+    for item in items:
+        past |= item.past
     return past
 
 
-class _Sequential(_Interpreter):
+class _Sequential(Interpreter):
     """Pops the least item, always."""
 
     def __init__(self, case: Case, regions: Regions, limit: int):
         super().__init__(case, regions)
         self.limit = limit
-        self.heap: list[tuple[Key, int, Item | tuple[int, Stamp]]] = []
+        self.heap: list[tuple[Key, int, Item | Place]] = []
+        self.waiting: dict[Place, list[Arrival]] = {}
 
     def begin(self, item: Item) -> None:
         self._push(self.regions.key(item.vertex, item.stamp, item.discriminator), item)
@@ -485,9 +590,9 @@ class _Sequential(_Interpreter):
     def arrived(self, join: int, stamp: Stamp, arrival: Arrival) -> None:
         if (join, stamp) not in self.waiting:
             self._push(self.regions.key(join, stamp, ()), (join, stamp))
-        super().arrived(join, stamp, arrival)
+        self.waiting.setdefault((join, stamp), []).append(arrival)
 
-    def _push(self, key: Key, entry: Item | tuple[int, Stamp]) -> None:
+    def _push(self, key: Key, entry: Item | Place) -> None:
         heapq.heappush(self.heap, (key, len(self.seen_ids), entry))
 
     def play(self) -> Outcome:
@@ -498,13 +603,14 @@ class _Sequential(_Interpreter):
                 self.outcome.order.append(entry.id)
                 if len(self.outcome.order) > self.limit:
                     raise TooLong
-                self.run(entry)
+                work = self.case.work(entry.vertex, entry.stamp, entry.discriminator)
+                self.run(entry, work.writes, work.taken, work.replaced)
                 continue
             join, stamp = entry
             arrivals = self.waiting.pop(entry)
             try:
                 self.close(join, stamp, arrivals)
-            except _Starved:
+            except Starved:
                 self.outcome.starved.add(activation_id(self.plan.nodes[join].name, stamp, ()))
         return self.outcome
 
@@ -518,87 +624,3 @@ def sequential(case: Case, regions: Regions | None = None, *, limit: int = 120) 
         TooLong: After *limit* activations.
     """
     return _Sequential(case, regions or regions_of(case), limit).play()
-
-
-class Naive(_Interpreter):
-    """Follows a run event by event: after each, what is live and what waits should be what the engine has."""
-
-    def __init__(self, case: Case, regions: Regions | None = None):
-        super().__init__(case, regions)
-        self.active: dict[str, Item] = {}
-        self.fired: set[tuple[int, Stamp]] = set()
-        self.stuck: set[tuple[int, Stamp]] = set()
-        self.touched: list[tuple[int, Stamp]] = []
-        self.withdrawn: dict[str, str] = {}
-        self.start_run()
-        self.settle()
-
-    def begin(self, item: Item) -> None:
-        self.active[item.id] = item
-
-    def arrived(self, join: int, stamp: Stamp, arrival: Arrival) -> None:
-        if (join, stamp) in self.fired:
-            self.lost |= arrival.past
-            return
-        super().arrived(join, stamp, arrival)
-        self.touched.append((join, stamp))
-
-    def finish(self, identity: str) -> None:
-        """The activation is done."""
-        item = self.active[identity]
-        self.outcome.order.append(identity)
-        self.touched = []
-        self.run(item)
-        del self.active[identity]
-        self.settle()
-
-    def fail(self, identity: str) -> None:
-        """The activation will never be done: what it holds up stays held up."""
-        del self.active[identity]
-
-    def settle(self) -> None:
-        """Fire what may fire: first where tokens came, in the order in which they came."""
-        for wave in dict.fromkeys(self.touched):
-            if wave in self.waiting:
-                self._ask(wave)
-        asked = None
-        while asked != (state := (len(self.seen_ids), set(self.waiting), set(self.fired))):
-            asked = state
-            for wave in list(self.waiting):
-                if wave in self.waiting:
-                    self._ask(wave)
-            self.fired -= {w for w in self.fired if not self.blocked(w)}
-
-    def blocked(self, wave: tuple[int, Stamp]) -> bool:
-        """Whether any live item outside of the wave can still count for it."""
-        items = [(i.vertex, i.stamp) for i in self.active.values()] + [w for w in self.waiting if w != wave]
-        return any(self.regions.blocks(*item, *wave) for item in items)
-
-    def _ask(self, wave: tuple[int, Stamp]) -> None:
-        rule = self.regions.rule[wave[0]]
-        arrivals = self.waiting[wave]
-        if rule.kind == "first" and len(arrivals) >= rule.count:
-            del self.waiting[wave]
-            self.fired.add(wave)
-            self.close(*wave, arrivals)
-            if rule.cancel_rest:
-                self._withdraw(wave)
-        elif wave not in self.stuck and not self.blocked(wave):
-            del self.waiting[wave]
-            try:
-                self.close(*wave, arrivals)
-            except _Starved:
-                self.outcome.starved.add(activation_id(self.plan.nodes[wave[0]].name, wave[1], ()))
-                self.waiting[wave] = arrivals
-                self.stuck.add(wave)
-
-    def _withdraw(self, wave: tuple[int, Stamp]) -> None:
-        def goes(vertex: int, stamp: Stamp) -> bool:
-            return self.regions.blocks(vertex, stamp, *wave) and self.regions.only_to(vertex, wave[0])
-
-        for item in [i for i in self.active.values() if goes(i.vertex, i.stamp)]:
-            self.lost |= item.past
-            self.withdrawn[item.id] = self.plan.nodes[wave[0]].name
-            del self.active[item.id]
-        for other in [w for w in self.waiting if w != wave and goes(*w)]:
-            self.lost |= _union(self.waiting.pop(other))

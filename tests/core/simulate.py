@@ -13,17 +13,42 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestra_graph.core.decide import begin, due, verdict
-from orchestra_graph.core.events import ErrorInfo, Event, NodeFailed, NodeFinished, RunStarted
+from orchestra_graph.core.events import (
+    ErrorInfo,
+    Event,
+    JoinAsked,
+    LimitPassed,
+    NodeFailed,
+    NodeFinished,
+    QuestionAsked,
+    RunCancelled,
+    RunEnded,
+    RunRetried,
+    RunStarted,
+)
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.marking import Frame
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.revisions import Conflict, Grown, View
-from orchestra_graph.core.run import Activation, Fans, RunState, Wave
+from orchestra_graph.core.run import Activation, Fans, RunState, Wave, activation_id
 from orchestra_graph.graph.topology import Stamp, Topology
 from tests.core.graphs import Case
-from tests.core.oracle import Clash, Naive, Seen
+from tests.core.follow import Follow
+from tests.core.oracle import Clash, Seen
 
-__all__ = ["ORDERS", "Deadlock", "Endless", "Order", "Trace", "Watch", "digest", "replay", "seen_by", "simulate"]
+__all__ = [
+    "ORDERS",
+    "Deadlock",
+    "Endless",
+    "Fate",
+    "Order",
+    "Trace",
+    "Watch",
+    "digest",
+    "replay",
+    "seen_by",
+    "simulate",
+]
 
 
 class Deadlock(AssertionError):
@@ -151,6 +176,7 @@ def simulate(
     fails: Callable[[str, int], bool] = lambda identity, attempt: False,
     late: bool = False,
     most: int = 1_000_000,
+    fate: Fate | None = None,
 ) -> Trace:
     """Run *case* to its end.
 
@@ -163,62 +189,195 @@ def simulate(
         fails: Which attempts fail, each to be tried again.
         late: What was withdrawn reports its result all the same.
         most: How many events there may be.
+        fate: What else happens: people are asked, predicates answer, limits are reached, failures are tried again.
 
     Raises:
         Deadlock: Nothing can move, and the run is not over.
         Endless: There are more events than *most*.
     """
-    run = case.new_run()
-    trace = Trace(run)
-    wanted = set(keep)
-    running: list[Activation] = []
-    gone: list[Activation] = []
+    return _Driver(case, order, room, watch, set(keep), fails, late, most, fate or Fate(case, 0)).drive()
 
-    def happen(event: Event) -> None:
+
+class Fate:
+    """What happens to a run beside the completion of its nodes; by chance, and the same for the same seed.
+
+    Args:
+        case: What is run.
+        seed: Of chance.
+        restarts: How often a run that has failed or was stopped is tried again.
+        cancels: How often a run is cancelled, 0 to 1.
+    """
+
+    def __init__(self, case: Case, seed: int, *, restarts: int = 0, cancels: float = 0.0):
+        self.case = case
+        self.chance = random.Random(f"fate {seed}")
+        self.restarts = restarts
+        self.cancel_at = self.chance.randrange(3, 15) if self.chance.random() < cancels else None
+        self.rounds: dict[str, int] = {}
+
+    def predicate(self, run: RunState, wave: Wave) -> tuple[bool, ErrorInfo | None]:
+        """What the predicate of a join says."""
+        came = sorted((t.edge, t.discriminator) for t in wave.tokens)
+        chance = random.Random(f"{run.name(wave.join)} {wave.stamp} {came} {self.rounds.get('', 0)}")
+        if chance.random() < 0.05:
+            return False, ErrorInfo("Unclear", "the predicate raises")
+        return chance.random() < 0.4, None
+
+    def asks(self) -> bool:
+        """Whether a predicate is asked now; else something else happens first."""
+        return self.chance.random() < 0.7
+
+    def question(self, activation: Activation) -> bool:
+        """Whether the node asks a person."""
+        return self.restarts > 0 and self.chance.random() < 0.05
+
+    def fatal(self, activation: Activation) -> bool:
+        """Whether the node fails for good, this time."""
+        failed = self.case.work(activation.vertex, activation.stamp, activation.discriminator).failed
+        done = self.rounds.get(activation.id, 0)
+        self.rounds[activation.id] = done + 1
+        return done < failed
+
+    def limit(self, run: RunState) -> int | None:
+        """The limit on time that is reached now."""
+        caps = [i for i, cap in enumerate(self.case.plan.caps) if cap.kind == "seconds"]
+        return self.chance.choice(caps) if caps and self.chance.random() < 0.06 else None
+
+
+class _Driver:
+    """One run in the making."""
+
+    def __init__(
+        self,
+        case: Case,
+        order: Order,
+        room: int,
+        watch: Onlooker | None,
+        keep: set[int],
+        fails: Callable[[str, int], bool],
+        late: bool,
+        most: int,
+        fate: Fate,
+    ):
+        self.case, self.order, self.room, self.watch, self.keep = case, order, room, watch, keep
+        self.fails, self.late, self.most, self.fate = fails, late, most, fate
+        self.state = case.new_run()
+        self.trace = Trace(self.state)
+        self.running: list[Activation] = []
+        self.gone: list[Activation] = []
+
+    def drive(self) -> Trace:
+        run, trace = self.state, self.trace
+        self._happen(RunStarted(at=0.0, values=self.case.values))
+        while self._step():
+            pass
+        trace.status = verdict(run)
+        if trace.status in ("running", "waiting"):
+            waves = {k: [t.edge for t in w.tokens] for k, w in run.waves.items()}
+            raise Deadlock(f"{self.case.name}: nothing can move; live: {sorted(run.live)}, waves: {waves}")
+        if run.result is not None:
+            trace.final = seen_by(run.result.seen())
+        return trace
+
+    @property
+    def _now(self) -> float:
+        return float(len(self.trace.events))
+
+    def _happen(self, event: Event) -> None:
+        run, trace = self.state, self.trace
         evolve(run, event)
         trace.events.append(event)
-        if len(trace.events) > most:
-            raise Endless(f"{case.name}: more than {most} events")
-        if watch is not None:
-            watch.after(run, event)
-        if len(trace.events) in wanted:
+        if len(trace.events) > self.most:
+            raise Endless(f"{self.case.name}: more than {self.most} events")
+        if self.watch is not None:
+            self.watch.after(run, event)
+        if len(trace.events) in self.keep:
             trace.digests[len(trace.events)] = digest(run)
 
-    happen(RunStarted(at=0.0, values=case.values))
-    while True:
-        for activation in begin(run, room - len(running)):
-            trace.seen.setdefault(activation.id, seen_by(activation.revision.seen()))
-            running.append(activation)
-        withdrawn = [a for a in running if run.live.get(a.id) is not a]
+    def _step(self) -> bool:
+        """One event more; False when there is none."""
+        for activation in begin(self.state, self.room - len(self.running)):
+            self.trace.seen.setdefault(activation.id, seen_by(activation.revision.seen()))
+            self.running.append(activation)
+        self._see_who_was_withdrawn()
+        if self.fate.cancel_at == len(self.trace.events):
+            self._happen(RunCancelled(at=self._now))
+            self._see_who_was_withdrawn()
+            return bool(self.gone)
+        if self.gone:
+            self._happen(_finished(self.case, self.gone.pop(), self._now))
+        elif self.state.undecided and (not self.running or self.fate.asks()):
+            wave = self.state.waves[next(iter(self.state.undecided))]
+            fire, error = self.fate.predicate(self.state, wave)
+            identity = activation_id(self.state.name(wave.join), wave.stamp, ())
+            self._happen(JoinAsked(at=self._now, id=identity, fire=fire, error=error))
+        elif self.running:
+            self._end_one()
+        else:
+            return self._again()
+        return True
+
+    def _see_who_was_withdrawn(self) -> None:
+        live = self.state.live
+        withdrawn = [a for a in self.running if live.get(a.id) is not a]
         if withdrawn:
-            running = [a for a in running if run.live.get(a.id) is a]
-            trace.withdrawn.update({a.id: len(trace.events) for a in withdrawn})
-            gone += withdrawn if late else []
-        if gone:
-            happen(_finished(case, gone.pop(), float(len(trace.events))))
-            continue
-        if not running:
-            break
-        activation = running.pop(order(running))
-        at = float(len(trace.events))
-        if fails(activation.id, activation.attempt):
-            error = ErrorInfo("Unlucky", "try again")
-            happen(NodeFailed(at=at, id=activation.id, error=error, attempt=activation.attempt, retry_at=at + 1))
-            due(run, activation.id)
-            continue
-        happen(_finished(case, activation, at))
-    trace.status = verdict(run)
-    if trace.status in ("running", "waiting"):
-        waves = {k: [t.edge for t in w.tokens] for k, w in run.waves.items()}
-        raise Deadlock(f"{case.name}: nothing can move; live: {sorted(run.live)}, waves: {waves}")
-    if run.result is not None:
-        trace.final = seen_by(run.result.seen())
-    return trace
+            self.running = [a for a in self.running if live.get(a.id) is a]
+            self.trace.withdrawn.update({a.id: len(self.trace.events) for a in withdrawn})
+            self.gone += withdrawn if self.late else []
+
+    def _end_one(self) -> None:
+        passed = self.fate.limit(self.state)
+        if passed is not None and self._pass(passed):
+            return
+        activation = self.running.pop(self.order(self.running))
+        error = ErrorInfo("Unlucky", activation.id)
+        if activation.question is None and self.fate.question(activation):
+            self._happen(QuestionAsked(at=self._now, id=activation.id, question=activation.id, to="ana"))
+            self.running.insert(0, activation)
+        elif self.fails(activation.id, activation.attempt):
+            again = self._now + 1
+            self._happen(
+                NodeFailed(at=self._now, id=activation.id, error=error, attempt=activation.attempt, retry_at=again)
+            )
+            due(self.state, activation.id)
+        elif self.fate.fatal(activation):
+            work = self.case.work(activation.vertex, activation.stamp, activation.discriminator)
+            aside = {e for g in self.case.plan.nodes[activation.vertex].groups if g.kind == "error" for e in g.edges}
+            taken = [t for t in work.taken if t.edge in aside]
+            self._happen(
+                NodeFailed(at=self._now, id=activation.id, error=error, attempt=activation.attempt, taken=taken)
+            )
+        else:
+            self._happen(_finished(self.case, activation, self._now))
+
+    def _pass(self, number: int) -> bool:
+        """The time of a limit is over, where it counts."""
+        raise NotImplementedError
+
+    def _again(self) -> bool:
+        """Whether a run that has failed, or was stopped, goes on."""
+        run = self.state
+        status = verdict(run)
+        final = run.halt is not None and run.halt.final
+        if not self.fate.restarts or status not in ("failed", "stopped") or final:
+            return False
+        self.fate.restarts -= 1
+        self.fate.rounds[""] = self.fate.rounds.get("", 0) + 1
+        self._happen(RunEnded(at=self._now, status=status))
+        self._happen(RunRetried(at=self._now))
+        return True
 
 
 def _finished(case: Case, activation: Activation, at: float) -> NodeFinished:
     work = case.work(activation.vertex, activation.stamp, activation.discriminator)
-    return NodeFinished(at=at, id=activation.id, writes=work.writes, taken=work.taken, attempt=activation.attempt)
+    return NodeFinished(
+        at=at,
+        id=activation.id,
+        writes=work.writes,
+        taken=work.taken,
+        attempt=activation.attempt,
+        replaced=work.replaced,
+    )
 
 
 def replay(case: Case, events: Sequence[Event]) -> RunState:
@@ -289,13 +448,13 @@ class Watch:
 
     Args:
         case: What is run.
-        naive: Also follow the run with the plain interpreter; it knows races.
+        follow: Also follow the run with the plain interpreter; it knows races.
     """
 
-    def __init__(self, case: Case, *, naive: bool = False):
+    def __init__(self, case: Case, *, follow: bool = False):
         self.case = case
-        self.naive = naive
-        self.model: Naive | None = None
+        self.follow = follow
+        self.model: Follow | None = None
         self.places: dict[tuple[int, Stamp], tuple[int, int]] = {}
 
     def after(self, run: RunState, event: Event) -> None:
@@ -303,7 +462,7 @@ class Watch:
         self._counts(run)
         self._waves(run)
         self._instances(run)
-        if self.naive:
+        if self.follow:
             self._model(run, event)
 
     def _items(self, run: RunState) -> list[tuple[int, Stamp]]:
@@ -354,14 +513,22 @@ class Watch:
 
     def _model(self, run: RunState, event: Event) -> None:
         if self.model is None:
-            self.model = Naive(self.case)
-        elif isinstance(event, NodeFinished) and event.id in self.model.active:
-            self.model.finish(event.id)
+            self.model = Follow(self.case)
         model = self.model
+        model.after(event)
         assert set(run.live) == set(model.active)
         waiting = {at: sorted((t.edge, t.discriminator) for t in w.tokens) for at, w in run.waves.items() if w.tokens}
         assert waiting == {at: sorted((a.edge, a.discriminator) for a in found) for at, found in model.waiting.items()}
-        assert {at for at, w in run.waves.items() if w.fired} == model.fired
+        assert {at for at, w in run.waves.items() if w.fired} == model.over
+        assert {a.id for a in run.live.values() if a.status == "failed"} == model.failed
+        assert {a.id for a in run.questions} == model.asking
+        assert set(run.undecided) == model.undecided
+        halt = None if run.halt is None else (run.halt.status, run.halt.final)
+        assert halt == (None if model.stop is None else (model.stop.status, model.stop.final))
+        if run.halt is not None and model.stop is not None:
+            assert {identity for identity, _ in run.halt.errors} == model.stop.errors
+        for activation in run.live.values():
+            assert seen_by(activation.revision.seen()) == model.outcome.seen[activation.id]
 
 
 def _is_watched(run: RunState, wave: Wave) -> bool:

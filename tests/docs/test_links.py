@@ -14,7 +14,7 @@ from docs.pages import ROOT, blocks, page
 from orchestra_graph import errors
 from orchestra_graph.cli.main import cli
 
-PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 THEIRS = {"Decimal", "NamedTuple", "Path", "SecretStr", "TypedDict"}
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 _CODE = re.compile(r"`([^`\n]+)`")

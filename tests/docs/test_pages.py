@@ -43,6 +43,6 @@ def test_the_ids_that_are_explained_are_ids_of_the_engine() -> None:
     assert re.findall(r"^\| `(\S+)` \|", table, re.MULTILINE)[: len(made)] == made
 
 
-@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("name", ["README.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
 def test_no_page_knows_where_it_was_written(name: str) -> None:
     assert not re.search(r"/(?:home|work|tmp|root|Users)/|https?://", page(name))

@@ -151,7 +151,7 @@ def test_every_declaration_asks_for_a_new_plan(change: Any) -> None:
 def test_misuse_is_refused_at_once() -> None:
     made: Any = graph()
 
-    with pytest.raises(TypeError, match="one or the other"):
+    with pytest.raises(TypeError, match="an edge has one of"):
         made.edge(first, second, when="done", otherwise=True)
     with pytest.raises(TypeError, match="@node must be the outermost decorator"):
         made.add(len)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from re import Pattern
 from typing import (
@@ -18,6 +19,7 @@ from typing import (
     Never,
     NewType,
     NoReturn,
+    NotRequired,
     Protocol,
     Self,
     SupportsInt,
@@ -26,7 +28,7 @@ from typing import (
 
 import pytest
 from pydantic import BaseModel
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from orchestra_graph.graph.fits import element_of, fits, is_collection, is_typed_dict, members, same_value, value_of
 
@@ -77,6 +79,49 @@ class Sized_(Protocol):
     def size(self) -> int: ...
 
 
+class Titled(Protocol):
+    @property
+    def title(self) -> str: ...
+
+
+class Levelled(Protocol):
+    level: int
+
+
+class Ranked(TypedDict):
+    level: int
+    rank: NotRequired[int]
+
+
+class Named(TypedDict):
+    level: str
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+
+
+class Names(Page[str]): ...
+
+
+@dataclass
+class Cell(Generic[T]):
+    value: T
+
+
+class Whole(BaseModel):
+    title: int
+
+
+class Open(BaseModel, extra="allow"):
+    size_: int = 0
+
+
+Bound = TypeVar("Bound", bound=int)
+Chosen = TypeVar("Chosen", int, str)
+Pairs = TypeAliasType("Pairs", list[tuple[T, T]], type_params=(T,))
+
+
 class Known(Sized_):
     def size(self) -> int:
         return 1
@@ -121,6 +166,21 @@ YES: list[tuple[Any, Any]] = [
     (Box[int], Box[int]),
     (Known, Sized_),
     (Pair, tuple),
+    (Pair, tuple[int, str]),
+    (Pair, tuple[int | str, ...]),
+    (Pair, Sequence[Any]),
+    (Document, Titled),
+    (list[Invoice], list[Titled]),
+    (Info, Other),
+    (Ranked, Info),
+    (Info, dict[str, int]),
+    (Info, Mapping[str, object]),
+    (Page[int], Page[int]),
+    (Page[int], Page),
+    (Names, Page[str] | None),
+    (Bound, int),
+    (Pairs[int], list[tuple[int, int]]),
+    (Never, int),
 ]
 NO: list[tuple[Any, Any]] = [
     (float, int),
@@ -147,6 +207,20 @@ NO: list[tuple[Any, Any]] = [
     (Info, list),
     (int, Info),
     (str, Sequence[int]),
+    (int, Sized_),
+    (int, Titled),
+    (Whole, Titled),
+    (Info, Named),
+    (Info, dict[str, str]),
+    (Info, Pair),
+    (Pair, tuple[str, str]),
+    (Pair, tuple[int, ...]),
+    (Page[int], Page[str]),
+    (Names, Page[int]),
+    (Box[int], Box[str]),
+    (Cell[int], Cell[str]),
+    (str, Bound),
+    (Pairs[int], list[tuple[int, str]]),
 ]
 UNKNOWN: list[tuple[Any, Any]] = [
     (Any, int),
@@ -155,14 +229,20 @@ UNKNOWN: list[tuple[Any, Any]] = [
     (int, ForwardRef("Later")),
     ("Later", int),
     (str, UserId),
-    (int, Sized_),
+    (Open, Sized_),
+    (Known, Levelled),
     (list, list[int]),
     (tuple, tuple[int, ...]),
     (dict, dict[str, int]),
-    (Box[int], Box[str]),
-    (Info, Other),
+    (Box[int], Box[bool]),
+    (Box, Box[int]),
+    (Page[int], Page[Any]),
+    (Page[bool], Page[int]),
+    (Page, Page[int]),
+    (int, Bound),
+    (Chosen, int),
+    (Chosen, int | str),
     (dict[str, int], Info),
-    (Info, dict[str, int]),
     (list[Any], list[int]),
 ]
 

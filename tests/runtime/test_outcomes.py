@@ -38,12 +38,12 @@ def test_each_outcome_says_how_the_run_stands_and_what_to_type_next() -> None:
     assert str(Cancelled(run="k", state=STATE)) == "k was cancelled: orchestra show k"
     assert str(Stopped(run="k", state=STATE, limit="steps", allowed=3.0)).splitlines() == [
         "k was stopped by its limit on steps (3 allowed)",
-        "    orchestra resume k --retry      (goes on, with the same allowance once more)",
+        "    orchestra retry k      (goes on, with the same allowance once more)",
     ]
     assert str(failed).splitlines() == [
         "k has failed: a: ValueError: no",
         "  b: KeyError: 'k'",
-        "    orchestra resume k --retry      (goes on from the failed node)",
+        "    orchestra retry k      (goes on from the failed node)",
     ]
 
 

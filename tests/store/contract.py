@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import anyio
@@ -16,7 +17,17 @@ import pytest
 import pytest_asyncio
 
 from orchestra_graph.errors import EngineBug, StoreClosed, StoreError, UnknownQuestion, UnknownRun
-from orchestra_graph.store.base import Append, Fenced, LogRow, NewRun, QuestionRow, QuestionStatus, Snapshot, Store
+from orchestra_graph.store.base import (
+    Append,
+    CachedRow,
+    Fenced,
+    LogRow,
+    NewRun,
+    QuestionRow,
+    QuestionStatus,
+    Snapshot,
+    Store,
+)
 
 Place: TypeAlias = Callable[[], Store]
 """Makes a store on the same runs each time it is called; it need not be another object."""
@@ -123,6 +134,49 @@ class StoreContract:
         assert await listed(status=["done", "waiting"]) == [second, first]
         assert await listed(graph="g") == [third, first]
         assert await listed(graph="g", status=["done"]) == [first]
+
+    @pytest.mark.asyncio
+    async def test_runs_are_found_by_what_their_key_begins_with(self, store: Store) -> None:
+        for key in ("a", "a%", "a%1", "a_1", "ab", "A1", "b", "ä", "z\ud7ff1", "z\ue000", "\U0010ffff", "\U0010ffff1"):
+            await started(store, key)
+
+        async def listed(prefix: str) -> list[str]:
+            return [r.key for r in await store.runs(key=prefix)][::-1]
+
+        assert await listed("a") == ["a", "a%", "a%1", "a_1", "ab"]
+        assert await listed("a%") == ["a%", "a%1"]
+        assert await listed("a_") == ["a_1"]
+        assert await listed("A") == ["A1"]
+        assert await listed("ä") == ["ä"]
+        assert await listed("z\ud7ff") == ["z\ud7ff1"]
+        assert await listed("\U0010ffff") == ["\U0010ffff", "\U0010ffff1"]
+        assert await listed("no") == []
+        assert len(await listed("")) == 12
+
+    @pytest.mark.asyncio
+    async def test_runs_are_found_by_the_time_of_their_start(self, store: Store) -> None:
+        for at in (1.0, 2.0, 3.5):
+            await store.create(new_run(f"k{at}", at=at))
+
+        async def listed(since: float | None = None, until: float | None = None) -> list[float]:
+            return [r.created_at for r in await store.runs(since=since, until=until)]
+
+        assert await listed(since=2.0) == [3.5, 2.0]
+        assert await listed(until=2.0) == [1.0]
+        assert await listed(2.0, 3.5) == [2.0]
+        assert await listed(2.0, 2.0) == []
+
+    @pytest.mark.asyncio
+    async def test_runs_are_listed_page_by_page(self, store: Store) -> None:
+        numbers = [await started(store, f"k{n}", graph="gh"[n % 2]) for n in range(7)]
+        mine = numbers[::2][::-1]
+        first = await store.runs(graph="g", limit=3)
+        assert [r.number for r in first] == mine[:3]
+        await started(store, "one that comes meanwhile")
+        assert [r.number for r in await store.runs(graph="g", limit=3, after=first[-1].number)] == mine[3:]
+        assert await store.runs(after=numbers[0]) == []
+        assert await store.runs(after=0) == []
+        assert len(await store.runs(after=numbers[-1] + 100)) == 8
 
     @pytest.mark.asyncio
     async def test_a_status_comes_with_its_note_and_its_time(self, store: Store) -> None:
@@ -240,6 +294,66 @@ class StoreContract:
             await store.append(Append(run=run, epoch=1, rows=[row(7)]))
         await store.append(Append(run=run, epoch=1, rows=[row(1)]))
         assert len(await store.log(run)) == 2
+
+    # -- large values --------------------------------------------------------------------------------
+
+    @pytest.mark.asyncio
+    async def test_large_values_are_found_by_their_hash(self, store: Store) -> None:
+        run, _ = await store.create(replace(new_run(), blobs={"h0": "input"}))
+        await store.append(Append(run=run.number, epoch=1, rows=[row(1)], blobs={"h1": "Grüße", "h2": "x" * 1_000_000}))
+        assert await store.blobs(["h2", "h0", "h0"]) == {"h0": "input", "h2": "x" * 1_000_000}
+        assert await store.blobs(["h1", "not there"]) == {"h1": "Grüße"}
+        assert await store.blobs([]) == {}
+
+    @pytest.mark.asyncio
+    async def test_any_number_of_large_values(self, store: Store) -> None:
+        run = await started(store)
+        blobs = {f"h{n}": str(n) for n in range(2000)}
+        await store.append(Append(run=run, epoch=1, blobs=blobs))
+        assert await store.blobs(blobs) == blobs
+
+    @pytest.mark.asyncio
+    async def test_a_large_value_stays_what_it_was(self, store: Store) -> None:
+        run, other = await started(store), await started(store, "other")
+        await store.append(Append(run=run, epoch=1, rows=[row(1)], blobs={"h": "first"}))
+        await store.append(Append(run=run, epoch=1, rows=[row(2)], blobs={"h": "second"}))
+        await store.append(Append(run=other, epoch=1, rows=[row(1)], blobs={"h": "third"}))
+        await store.create(replace(new_run("more"), blobs={"h": "fourth"}))
+        assert await store.blobs(["h"]) == {"h": "first"}
+
+    @pytest.mark.asyncio
+    async def test_of_a_change_that_is_refused_nothing_is_kept(self, store: Store) -> None:
+        run = await started(store)
+        given: dict[str, Any] = {"blobs": {"h": "x"}, "cached": [CachedRow("c", "x")]}
+        with pytest.raises(EngineBug):
+            await store.append(Append(run=run, epoch=1, rows=[row(9)], **given))
+        with pytest.raises(Fenced):
+            await store.append(Append(run=run, epoch=2, rows=[row(1)], **given))
+        assert (await store.create(replace(new_run(), blobs={"h": "x"})))[1] is False
+        assert await store.blobs(["h"]) == {}
+        assert await store.cached("c", 0.0) is None
+
+    # -- cached results ------------------------------------------------------------------------------
+
+    @pytest.mark.asyncio
+    async def test_a_cached_result_is_found_until_its_time_is_over(self, store: Store) -> None:
+        run = await started(store)
+        rows = [CachedRow("short", "a", 110.0), CachedRow("long", "b", None)]
+        await store.append(Append(run=run, epoch=1, rows=[row(1)], cached=rows))
+        assert await store.cached("short", 109.9) == "a"
+        assert await store.cached("short", 110.0) is None
+        assert await store.cached("short", 109.9) is None, "it was removed when it was met"
+        assert await store.cached("long", 1e12) == "b"
+        assert await store.cached("another", 0.0) is None
+
+    @pytest.mark.asyncio
+    async def test_a_cached_result_takes_the_place_of_the_one_before(self, store: Store) -> None:
+        run, other = await started(store), await started(store, "other")
+        await store.append(Append(run=run, epoch=1, cached=[CachedRow("c", "a", 110.0)]))
+        await store.append(Append(run=other, epoch=1, cached=[CachedRow("c", "b", 120.0)]))
+        assert await store.cached("c", 115.0) == "b"
+        await store.append(Append(run=run, epoch=1, cached=[CachedRow("c", "c")]))
+        assert await store.cached("c", 500.0) == "c"
 
     # -- ownership -----------------------------------------------------------------------------------
 
@@ -442,6 +556,8 @@ class StoreContract:
             lambda: store.snapshot(1),
             lambda: store.log(1),
             lambda: store.rows(1, [0]),
+            lambda: store.blobs(["h"]),
+            lambda: store.cached("c", 0.0),
             lambda: store.questions(),
             lambda: store.answer(1, "q", "1", 1.0),
             lambda: store.changes(0.0),

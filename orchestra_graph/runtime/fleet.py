@@ -1,0 +1,213 @@
+"""The runs that one engine drives: who takes one over, who lets it go, and what is open meanwhile.
+
+Rule 1. A run is driven once in a process, however many handles there are to it.
+Rule 2. What begins to be taken over is taken over, or released again, whoever is cancelled meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, suppress
+from contextvars import copy_context
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+from orchestra_graph.clock import Clock, SystemClock
+from orchestra_graph.core import events as ev
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.core.run import RunState
+from orchestra_graph.errors import RunEnded, StoreError
+from orchestra_graph.graph.builder import Graph
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.policies import Limits
+from orchestra_graph.runtime.cancelling import cancel_stored
+from orchestra_graph.runtime.driver import Drive
+from orchestra_graph.runtime.hooks import Hook, Hooks
+from orchestra_graph.runtime.invoke import Invoker
+from orchestra_graph.runtime.live import SPEAK, Live
+from orchestra_graph.runtime.load import Behind, Loaded, check_unchanged, load_run
+from orchestra_graph.runtime.resources import Resources
+from orchestra_graph.runtime.threads import Threads
+from orchestra_graph.store.base import Append, LogRow, NewRun, RunRow, Store
+from orchestra_graph.store.patience import to_the_end
+
+__all__ = ["Driven", "Fleet"]
+
+_Want: TypeAlias = Callable[[RunState], ev.Event]
+
+
+class Driven:
+    """A run that this engine drives."""
+
+    __slots__ = ("drive", "task")
+
+    def __init__(self, drive: Drive, task: asyncio.Task[RunStatus]):
+        self.drive, self.task = drive, task
+
+
+class Fleet:
+    """What an `Engine` has of its runs; see there for the arguments.
+
+    Attributes:
+        clock: Tells the time.
+        store: Where the runs are.
+        live: What their nodes say while they run.
+        limits: How far a run may go where nothing else is said.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        graphs: Iterable[Graph[Any]],
+        resources: Iterable[Any] | Mapping[str, Any],
+        limits: Limits | None,
+        hooks: Iterable[Hook],
+        concurrency: int,
+        threads: int,
+        clock: Clock,
+    ):
+        self.clock, self.store, self.limits = clock, store, limits
+        self.live = Live()
+        self._graphs = {graph.name: graph for graph in graphs}
+        self._resources = Resources(resources)
+        self._threads = Threads(threads)
+        self._hooks = Hooks(hooks, store, self.live)
+        self._concurrency = concurrency
+        self._driving: dict[int, Driven] = {}
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._ours: set[int] = set()
+        self._open = AsyncExitStack()
+
+    async def _enter(self) -> None:
+        """Compile, open the store, then the resources."""
+        for graph in self._graphs.values():
+            graph.compile()
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self.store)
+            await self._resources.open(opened)
+            opened.push_async_callback(self._hooks.close)
+            opened.push_async_callback(self._stop)
+            self._open = opened.pop_all()
+
+    async def _stop(self) -> None:
+        """Let go of every run."""
+        for driven in self._driving.values():
+            driven.drive.stop()
+        await asyncio.gather(*(d.task for d in self._driving.values()), return_exceptions=True)
+        self._threads.close()
+
+    # -- driving ------------------------------------------------------------------------------------
+
+    async def _create(self, plan: Plan, new: NewRun, began: ev.RunStarted) -> tuple[RunRow, bool]:
+        """Create a run and drive it, or find the one that has its key."""
+        row, created = await self.store.create(new)
+        if created:
+            run = RunState.of(plan)
+            evolve(run, began)
+            self._hooks.written(row, [LogRow(0, new.kind, new.at, new.body)])
+            self._drive(plan, row, row.epoch, Loaded(run, Behind()), status="running")
+        return row, created
+
+    def _plan(self, graph: Graph[Any]) -> Plan:
+        known = self._graphs.setdefault(graph.name, graph)
+        plan = graph.compile()
+        if known is not graph:
+            self._graphs[graph.name] = graph
+        return plan
+
+    def _drive(
+        self,
+        plan: Plan,
+        row: RunRow,
+        epoch: int,
+        loaded: Loaded,
+        first: ev.Event | None = None,
+        status: RunStatus | None = None,
+    ) -> Driven:
+        invoker = Invoker(plan, row.key, self._resources, self._threads)
+        drive = Drive(self.store, row, epoch, loaded, invoker, clock=self.clock, most=self._concurrency, status=status)
+        if self._hooks.any:
+            drive.on_durable = lambda rows: self._hooks.written(row, rows)
+        if first is not None:
+            drive.put(first)
+        context = copy_context()  # every task and thread of the run goes on from it
+        context.run(SPEAK.set, self.live.speaker(row.number, self.clock))
+        task = asyncio.create_task(drive.go(), name=f"run {row.key}", context=context)
+        driven = self._driving[row.number] = Driven(drive, task)
+        driven.task.add_done_callback(lambda task: self._rests(row.number, driven))
+        self._ours.add(row.number)
+        return driven
+
+    def _rests(self, number: int, driven: Driven) -> None:
+        if self._driving.get(number) is driven:
+            del self._driving[number]
+            self._hooks.rests(number)
+        if not driven.task.cancelled():
+            driven.task.exception()  # it is raised to whoever waits; nobody has to
+
+    async def _take(self, row: RunRow, plan: Plan, want: _Want | None = None) -> Driven | None:
+        """Drive a run, from wherever it stands; None where there is nothing to drive.
+
+        Args:
+            row: The run.
+            plan: Its graph.
+            want: What is to happen to it, seen its state; may refuse. It just goes on where this is left out.
+        """
+        # Whoever is cancelled here would leave a run behind that is owned and that nobody drives.
+        return await to_the_end(self._taken(row, plan, want))
+
+    async def _taken(self, row: RunRow, plan: Plan, want: _Want | None) -> Driven | None:
+        number, lock = row.number, self._locks.setdefault(row.number, asyncio.Lock())
+        async with lock:
+            while (driven := self._driving.get(number)) is not None:
+                if not driven.drive.over:
+                    if want is not None:
+                        driven.drive.put(want(driven.drive.run))
+                    return driven
+                await asyncio.wait([driven.task])
+            self._resources.check(plan)
+            await check_unchanged(self.store, plan, row)
+            epoch = await self.store.claim(number)
+            try:
+                loaded = await load_run(self.store, plan, row)
+                first = self._go_on(loaded.run) if want is None else want(loaded.run)
+            except BaseException:
+                with suppress(StoreError):
+                    await self._release(number, epoch)
+                raise
+            if first is None:
+                await self._release(number, epoch)
+                return None
+            return self._drive(plan, row, epoch, loaded, first)
+
+    async def _release(self, number: int, epoch: int) -> None:
+        await self.store.append(Append(run=number, epoch=epoch, release=True))
+
+    def _go_on(self, run: RunState) -> ev.Event | None:
+        engine = f"process {os.getpid()} on {platform.node()}"
+        return ev.RunResumed(at=self.clock.now(), engine=engine) if run.status == "running" else None
+
+    async def _cancel(self, row: RunRow) -> Driven | None:
+        """End a run; where this engine drives it, it is about to end."""
+        return await to_the_end(self._cancelled(row))
+
+    async def _cancelled(self, row: RunRow) -> Driven | None:
+        number, lock = row.number, self._locks.setdefault(row.number, asyncio.Lock())
+        async with lock:
+            while (driven := self._driving.get(number)) is not None:
+                if not driven.drive.over:
+                    status = driven.drive.run.status
+                    if status in ("done", "cancelled"):
+                        raise RunEnded(row.key, status, "be cancelled")
+                    driven.drive.put(ev.RunCancelled(at=self.clock.now()))
+                    return driven
+                await asyncio.wait([driven.task])
+            rows = await cancel_stored(self.store, row, self.clock.now())
+            self._hooks.written(row, rows)
+            self._hooks.rests(number)
+            return None

@@ -1,0 +1,67 @@
+"""What a run starts with: is it checked, and is it the same as before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from orchestra_graph.core import events as ev
+from orchestra_graph.errors import BadInput, NotStorable, RunKeyTaken
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.policies import Limits
+from orchestra_graph.runtime.blobs import read_body
+from orchestra_graph.state.codec import first_line
+from orchestra_graph.state.schema import State
+from orchestra_graph.store.base import RunRow, Store
+
+__all__ = ["accept_input", "check_same_start"]
+
+
+def accept_input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[ev.RunStarted, dict[str, str]]:
+    """Check what a run starts with, field by field.
+
+    Returns:
+        The first event, and the JSON of the fields.
+
+    Raises:
+        BadInput: It does not fit.
+    """
+    if not isinstance(state, plan.schema.state):
+        kind = plan.schema.state.__name__
+        raise BadInput(
+            f"graph '{plan.name}' starts with a {kind}, not {state!r:.80}:   engine.start(graph, {kind}(...))"
+        )
+    values, fragments = {}, {}
+    for name, value in plan.schema.given(state).items():
+        try:
+            values[name], fragments[name] = plan.codec.fields[name].accept_given(value)
+        except ValidationError as error:
+            raise BadInput(f"field '{name}' does not fit: {first_line(error)}") from None
+        except NotStorable as error:
+            raise BadInput(str(error)) from None
+    return ev.RunStarted(
+        at=at, values=values, steps=limits.steps, seconds=limits.seconds, turns=limits.turns
+    ), fragments
+
+
+async def check_same_start(
+    store: Store, row: RunRow, plan: Plan, state: State, fragments: Mapping[str, str]
+) -> None:
+    """Make sure that the run that has a key already is the one that was to be started.
+
+    Raises:
+        RunKeyTaken: It is one of another graph, or was started with something else.
+    """
+    if row.graph != plan.name:
+        raise RunKeyTaken(row.key, f"it is a run of graph '{row.graph}', not '{plan.name}'")
+    (first,) = await store.log(row.number, upto=0)
+    stored = (await read_body(store, first)).get("writes", {})
+    for name, spec in plan.schema.fields.items():
+        if spec.has_factory and name not in state.model_fields_set:
+            continue  # a default that is made anew each time says nothing about what was meant
+        known = [name in stored, name in fragments]
+        same = all(known) and plan.codec.fields[name].same(stored[name], json.loads(fragments[name]))
+        if any(known) and not same:
+            raise RunKeyTaken(row.key, f"that run was started with another value of '{name}'")

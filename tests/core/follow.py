@@ -1,0 +1,393 @@
+"""Follows a run event by event, by the words of the semantics: what is live, what waits, what is withdrawn, how it ends.
+
+`Follow` knows no frames, watchers or queues: after each event it asks every wave about every live item. What timing
+chooses (who was first, when a limit was reached, which attempt failed) it reads from the log; everything else it finds
+by itself. So an engine that goes the same way does what the words say.
+
+Words: a *place* is a join and a stamp. An *excused* activation has failed for good before a join that can do without
+it. *Over* are the places that have fired early, or lost a race: what still comes there is absorbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestra_graph.core import events as ev
+from orchestra_graph.core.run import activation_id
+from orchestra_graph.graph.topology import Stamp
+from tests.core.graphs import Case
+from tests.core.oracle import Arrival, Interpreter, Item, Past, Place, Regions, Starved, union_of
+
+__all__ = ["Follow", "Stop"]
+
+
+@dataclass(slots=True)
+class Stop:
+    """Why nothing new starts."""
+
+    status: Literal["failed", "stopped"]
+    final: bool = False
+    errors: set[str] = field(default_factory=set)
+
+
+class Follow(Interpreter):
+    """One run, as its log says.
+
+    Attributes:
+        active: The live activations.
+        waiting: The tokens at each join.
+        excused: What has failed before a join that can do without it.
+        over: Places where tokens are absorbed.
+        failed: Live activations that have failed for good.
+        asking: Live activations that wait for a person.
+        undecided: Waves whose predicate is to be asked.
+        withdrawn: Everything that was taken away.
+        stop: Why nothing new starts.
+        ended: The run has come to its end, or was cancelled.
+    """
+
+    def __init__(self, case: Case, regions: Regions | None = None):
+        super().__init__(case, regions)
+        self.active: dict[str, Item] = {}
+        self.waiting: dict[Place, list[Arrival]] = {}
+        self.excused: dict[Place, list[Item]] = {}
+        self.over: set[Place] = set()
+        self.decided: set[tuple[int, Stamp]] = set()
+        self.starved: set[Place] = set()
+        self.failed: set[str] = set()
+        self.asking: set[str] = set()
+        self.undecided: set[Place] = set()
+        self.doubtful: set[Place] = set()
+        self.withdrawn: set[str] = set()
+        self.stop: Stop | None = None
+        self.ended = False
+        self.touched: list[Place] = []
+        self.refused: list[tuple[str, int]] = []
+        self.turns: dict[tuple[int, Stamp], int] = {}
+        self.steps: dict[tuple[int, Stamp], int] = {}
+        self.reached: set[tuple[int, Stamp]] = set()
+        self.all_steps = 0
+
+    def after(self, event: ev.Event) -> None:
+        """One event more."""
+        handler: Callable[[ev.Event], None] | None = getattr(self, f"_{type(event).__name__}", None)
+        if handler is not None:
+            handler(event)
+
+    # -- events -------------------------------------------------------------------------------------
+
+    def _RunStarted(self, event: ev.RunStarted) -> None:  # noqa: N802 - named by the event
+        self.start_run()
+        self.settle()
+
+    def _NodeFinished(self, event: ev.NodeFinished) -> None:  # noqa: N802
+        item = self.active.get(event.id)
+        if item is None:
+            return
+        self.outcome.order.append(event.id)
+        self.asking.discard(event.id)
+        self.failed.discard(event.id)
+        self.run(item, event.writes, event.taken, event.replaced)
+        self._win(item)
+        self._terminate(item)
+        del self.active[event.id]
+        self.settle()
+        self._count_step(item)
+
+    def _NodeFailed(self, event: ev.NodeFailed) -> None:  # noqa: N802
+        item = self.active.get(event.id)
+        if item is None or event.retry_at is not None:
+            return
+        self.asking.discard(event.id)
+        join = None if event.taken else self.regions.excusing(item.vertex)
+        if event.taken:
+            for edge, _ in event.taken:
+                self.send(edge, item, item.past)
+        elif join is None:
+            self.failed.add(event.id)
+            self._halt("failed", errors=[event.id])
+            return
+        else:
+            place = (join, item.stamp[: len(self.regions.around[join])])
+            if place in self.over:
+                self.lost |= item.past
+            else:
+                self.excused.setdefault(place, []).append(item)
+        del self.active[event.id]
+        self.settle()
+
+    def _QuestionAsked(self, event: ev.QuestionAsked) -> None:  # noqa: N802
+        if event.id in self.active:
+            self.asking.add(event.id)
+
+    def _JoinAsked(self, event: ev.JoinAsked) -> None:  # noqa: N802
+        place = next((p for p in self.undecided if self.name(p) == event.id), None)
+        if place is None:
+            return
+        self.undecided.discard(place)
+        if event.error is not None:
+            self.doubtful.add(place)
+            self._halt("failed")
+        elif event.fire:
+            self._fire_early(place)
+            self.settle()
+
+    def _RunRetried(self, event: ev.RunRetried) -> None:  # noqa: N802
+        self.stop = None
+        self.failed.clear()
+        self.turns.clear()
+        self.undecided |= {p for p in self.doubtful if p in self.waiting}
+        self.doubtful.clear()
+
+    def _RunCancelled(self, event: ev.RunCancelled) -> None:  # noqa: N802
+        past = self._everything()
+        self.outcome.final = self.book.view(past, self.lost) if past else None
+        self.active.clear()
+        self.waiting.clear()
+        self.excused.clear()
+        self.over.clear()
+        self.failed.clear()
+        self.asking.clear()
+        self.undecided.clear()
+        self.stop = None
+        self.ended = True
+
+    # -- tokens and joins ---------------------------------------------------------------------------
+
+    def name(self, place: Place) -> str:
+        """The id of what a place starts."""
+        return activation_id(self.plan.nodes[place[0]].name, place[1], ())
+
+    def begin(self, item: Item) -> None:
+        self.active[item.id] = item
+        self._count_turn(item)
+
+    def absorbs(self, place: Place) -> bool:
+        return place in self.over
+
+    def arrived(self, join: int, stamp: Stamp, arrival: Arrival) -> None:
+        self.waiting.setdefault((join, stamp), []).append(arrival)
+        self.touched.append((join, stamp))
+
+    def settle(self) -> None:
+        """Fire what may fire, first where tokens came, in the order in which they came; then see to the limits."""
+        while True:
+            self._settle_joins()
+            if not self._see_to_limits():
+                break
+        self.undecided = {p for p in self.undecided if p in self.waiting}
+
+    def _settle_joins(self) -> None:
+        touched, self.touched = list(dict.fromkeys(self.touched)), []
+        for place in touched:
+            if place in self.waiting:
+                self._ask(place)
+        self.undecided |= {p for p in touched if p in self.waiting and self.regions.rule[p[0]].kind == "until"}
+        asked = None
+        while asked != (asked := (len(self.seen_ids), len(self.active), set(self.waiting), set(self.excused))):
+            for place in [*self.waiting, *self.excused]:
+                if place in self.waiting or place in self.excused:
+                    self._ask(place)
+        self.over = {p for p in self.over if self.blocked(p)}
+
+    def blocked(self, place: Place) -> bool:
+        """Whether anything live outside of the wave can still count for it."""
+        items = [(i.vertex, i.stamp) for i in self.active.values()]
+        items += [p for p in [*self.waiting, *self.excused] if p != place]
+        return any(self.regions.blocks(*item, *place) for item in items)
+
+    def _ask(self, place: Place) -> None:
+        rule = self.regions.rule[place[0]]
+        if rule.kind == "first" and len(self.waiting.get(place, ())) >= rule.count:
+            self._fire_early(place)
+        elif place not in self.starved and not self.blocked(place):
+            self._close(place)
+
+    def _fire_early(self, place: Place) -> None:
+        arrivals, excused = self.waiting.pop(place), self.excused.pop(place, [])
+        self.over.add(place)
+        self.close(*place, arrivals)
+        self.lost |= union_of(excused)
+        if self.regions.rule[place[0]].cancel_rest:
+            self.lost |= self._withdraw(
+                lambda vertex, stamp: (
+                    self.regions.blocks(vertex, stamp, *place) and self.regions.only_to(vertex, {place[0]})
+                )
+            )
+
+    def _close(self, place: Place) -> None:
+        """Nothing more can come."""
+        rule = self.regions.rule[place[0]]
+        arrivals, excused = self.waiting.pop(place, []), self.excused.pop(place, [])
+        few = rule.kind == "first" and rule.short == "error" and len(arrivals) < rule.count
+        if excused and (few or not arrivals):
+            self.active.update({item.id: item for item in excused})
+            self.failed.update(item.id for item in excused)
+            if arrivals:
+                self.waiting[place] = arrivals
+            self._halt("failed", errors=[item.id for item in excused])
+            return
+        try:
+            self.close(*place, arrivals)
+        except Starved:
+            self.outcome.starved.add(self.name(place))
+            self.waiting[place] = arrivals
+            self.starved.add(place)
+            self._halt("failed", final=True)
+        else:
+            self.lost |= union_of(excused)
+            self.ended = self.ended or place[0] == self.regions.end
+
+    def clashed(self, identity: str) -> None:
+        if identity in self.active:
+            self.failed.add(identity)
+        self._halt("failed", errors=[identity], final=True)
+
+    def _withdraw(
+        self, goes: Callable[[int, Stamp], bool], *, keep: Place | None = None, but: Item | None = None
+    ) -> Past:
+        """Take live items away; tokens at *keep* stay, and so does the activation *but*.
+
+        Returns:
+            What they had seen.
+        """
+        past: Past = 0
+        for item in [i for i in self.active.values() if i is not but and goes(i.vertex, i.stamp)]:
+            past |= item.past
+            self.withdrawn.add(item.id)
+            del self.active[item.id]
+            self.failed.discard(item.id)
+            self.asking.discard(item.id)
+        for place in [p for p in {**self.waiting, **self.excused} if p != keep and goes(*p)]:
+            past |= union_of(self.waiting.pop(place, ())) | union_of(self.excused.pop(place, ()))
+        return past
+
+    def _everything(self) -> Past:
+        past = union_of(self.active.values())
+        for arrivals in self.waiting.values():
+            past |= union_of(arrivals)
+        return past
+
+    def _halt(self, status: Literal["failed", "stopped"], errors: Iterable[str] = (), *, final: bool = False) -> None:
+        """A failure beats a limit."""
+        if self.stop is None or (self.stop.status, status) == ("stopped", "failed"):
+            self.stop = Stop(status, final, set(errors))
+        elif status == "failed":
+            self.stop.errors |= set(errors)
+            self.stop.final = self.stop.final or final
+
+    # -- races --------------------------------------------------------------------------------------
+
+    def _win(self, item: Item) -> None:
+        """The first member of a race to be done withdraws what could only still lead to the others."""
+        for number, members in enumerate(self.plan.races):
+            if item.vertex not in members or (number, item.stamp) in self.decided:
+                continue
+            self.decided.add((number, item.stamp))
+            others = set(members) - {item.vertex}
+            self.lost |= self._withdraw(lambda vertex, stamp, o=others: self._loses(vertex, stamp, o, item.stamp))
+            self.over |= {(member, item.stamp) for member in others}
+
+    def _loses(self, vertex: int, stamp: Stamp, others: set[int], at: Stamp) -> bool:
+        if vertex in others and stamp == at:
+            return True
+        return self.regions.only_to(vertex, others) and any(
+            self.regions.reaches_in_turn(vertex, stamp, other, at) for other in others
+        )
+
+    # -- limits and ends ----------------------------------------------------------------------------
+
+    def _terminate(self, item: Item) -> None:
+        """A node that ends its graph takes all else in it away, but for what has already come to the end of it."""
+        status = self.plan.nodes[item.vertex].terminates
+        if status is None:
+            return
+        members, around, end = self._graph_of(item)
+        self.lost |= self._withdraw(
+            lambda vertex, stamp: vertex in members and stamp[: len(around)] == around, keep=(end, around), but=item
+        )
+        if status == "failed":
+            self._halt("failed", final=True)
+
+    def _graph_of(self, item: Item) -> tuple[frozenset[int], Stamp, int]:
+        """What stands in the graph of a node, the coordinates of this call of it, and its last vertex."""
+        number = self.plan.nodes[item.vertex].call
+        if number is None:
+            return frozenset(range(self.regions.size)), (), self.regions.end
+        call = self.plan.calls[number]
+        return call.members, self.book.insides(item.vertex, item.stamp)[number], call.leave
+
+    def _count_turn(self, item: Item) -> None:
+        """A start of a limited node; one too many is refused."""
+        around = self.regions.around[item.vertex]
+        scopes = [i + 1 for i, area in enumerate(around) if self.regions.areas[area].head is None]
+        instance = item.stamp[: max(scopes, default=0)]
+        for number, cap in enumerate(self.plan.caps):
+            if cap.kind == "turns" and cap.vertex == item.vertex:
+                self.turns[number, instance] = self.turns.get((number, instance), 0) + 1
+                if self.turns[number, instance] > cap.allowed:
+                    self.refused.append((item.id, number))
+
+    def _count_step(self, item: Item) -> None:
+        """A node is done; in a limited loop with more to do, it may have been the last that was allowed."""
+        for number, cap in enumerate(self.plan.caps):
+            at = (number, item.stamp[: cap.depth])
+            if cap.kind != "steps" or item.vertex not in cap.members:
+                continue
+            self.steps[at] = self.steps.get(at, 0) + 1
+            if self.steps[at] >= cap.allowed and at not in self.reached:
+                self._reach(*at)
+
+    def _reach(self, number: int, around: Stamp) -> None:
+        """A limit on steps or time is reached, if anything is left to do."""
+        cap = self.plan.caps[number]
+        inside = [s for v, s in self._items() if v in cap.members and s[: cap.depth] == around]
+        if not inside:
+            return
+        self.reached.add((number, around))
+        if cap.edge is None:
+            self._halt("stopped")
+            return
+        self._go_on(number, around, self._from(cap.vertex, around, inside))
+        self.settle()
+
+    def _from(self, vertex: int, around: Stamp, inside: Iterable[Stamp]) -> Item:
+        """The place from which the way out of a limit leads, when no activation was refused."""
+        chain = self.regions.around[vertex]
+        if len(chain) < len(around):  # before a call, of which this is the limit
+            last = around[-1]
+            assert isinstance(last, tuple)
+            return Item("", vertex, around[:-1], last[0], 0)
+        if len(chain) == len(around):
+            return Item("", vertex, around, (), 0)
+        turn = max(c for c in (s[len(around)] for s in inside) if isinstance(c, int))
+        return Item("", vertex, (*around, turn, *(0,) * (len(chain) - len(around) - 1)), (), 0)
+
+    def _go_on(self, number: int, around: Stamp, source: Item) -> None:
+        """What is inside of a limit is withdrawn; what follows it begins with all that was seen there."""
+        cap = self.plan.caps[number]
+        call = next((c for c in self.plan.calls if c.members == cap.members), None)
+        past = self._withdraw(
+            lambda vertex, stamp: vertex in cap.members and stamp[: cap.depth] == around,
+            keep=None if call is None else (call.leave, around),
+        )
+        assert cap.edge is not None
+        self.send(cap.edge, source, past | source.past)
+
+    def _see_to_limits(self) -> bool:
+        """Whether a refused activation had to be seen to."""
+        refused, self.refused = self.refused, []
+        for identity, number in refused:
+            if identity not in self.active:
+                continue
+            if self.plan.caps[number].edge is None:
+                self._halt("stopped")
+            else:
+                item = self.active[identity]
+                self._go_on(number, item.stamp[: self.plan.caps[number].depth], item)
+        return bool(refused)
+
+    def _items(self) -> list[Place]:
+        return [(i.vertex, i.stamp) for i in self.active.values()] + list(self.waiting)
