@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -422,7 +422,58 @@ def _options(context: click.Context, options: list[click.Option]) -> Iterator[st
     yield from _table(("option", "meaning"), rows)
 
 
-PAGES: dict[str, Callable[[], str]] = {"api.md": api, "cli.md": commands}
+# -- events ------------------------------------------------------------------------------------------
+
+_EVENTS = """What happens to a run: what [following a run](../how-to/watch-a-run.md) tells, and what its log holds.
+
+## What run.events() tells
+
+The classes are in `orchestra_graph.events`. `events.RunEvent` is the union of all; a `match` over it is exhaustive.
+*Durable* events are made from the log: every reader gets the same ones, in the same order, with the same cursors, live
+or later. *Live* ones are what nodes say while they run; they are not stored, and reach only those who read at that
+moment from the engine that drives the run."""
+
+_LOG = """The rows behind them, one for each event that was stored: `orchestra_graph.core.events`. They are not part of
+the public interface; they are listed for those who look into the database. A row has a kind, a time and a JSON body."""
+
+
+def events() -> str:
+    """The page of events."""
+    source = Source("orchestra_graph.events")
+    lines = ["# Every event", "", _MADE, "", *_EVENTS.splitlines(), ""]
+    bases = {node.name: node for node in source.tree.body if isinstance(node, ast.ClassDef)}
+    lines += _fields_of(bases["_OfRun"], "Every event has")
+    lines += ["", *_fields_of(bases["_OfNode"], "Every event of a node has, too,")]
+    for title, union in (("Durable", "DurableEvent"), ("Live", "LiveEvent")):
+        lines += ["", f"### {title}"]
+        for name in _members(source, union):
+            node = bases[name]
+            of_node = any(ast.unparse(base) == "_OfNode" for base in node.bases)
+            lines += ["", f"#### {name}", ""]
+            lines += [*_told(read_docstring(ast.get_docstring(node)), "Attributes")]
+            lines += ["", "*(an event of a node)*"] if of_node else []
+    lines += ["", "## The log", "", *_LOG.splitlines(), ""]
+    log = Source("orchestra_graph.core.events")
+    rows = [
+        (f"`{name}`", read_docstring(ast.get_docstring(_found(log, name))).first) for name in _members(log, "Event")
+    ]
+    return "\n".join([*lines, *_table(("kind", "what it says"), rows)]) + "\n"
+
+
+def _members(source: Source, union: str) -> list[str]:
+    return [kind.__name__ for kind in get_args(getattr(source.module, union))]
+
+
+def _found(source: Source, name: str) -> ast.ClassDef:
+    return next(node for node in source.named(name) if isinstance(node, ast.ClassDef))
+
+
+def _fields_of(node: ast.ClassDef, head: str) -> Iterator[str]:
+    entries = read_docstring(ast.get_docstring(node)).entries["Attributes"]
+    yield from _table((head, "what it is"), ((f"`{name}`", text) for name, text in entries.items()))
+
+
+PAGES: dict[str, Callable[[], str]] = {"api.md": api, "cli.md": commands, "events.md": events}
 
 
 def main() -> None:

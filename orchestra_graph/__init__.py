@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from orchestra_graph.graph.question import Question as Question
     from orchestra_graph.runtime.context import Context as Context
     from orchestra_graph.runtime.engine import Engine as Engine
-    from orchestra_graph.runtime.engine import Run as Run
+    from orchestra_graph.runtime.run import Run as Run
     from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
     from orchestra_graph.runtime.outcomes import Done as Done
     from orchestra_graph.runtime.outcomes import Failed as Failed
@@ -160,7 +160,7 @@ _LAZY = {
     "State": "state.schema",
     "later": "state.schema",
     "Engine": "runtime.engine",
-    "Run": "runtime.engine",
+    "Run": "runtime.run",
     "Cancelled": "runtime.outcomes",
     "Done": "runtime.outcomes",
     "Failed": "runtime.outcomes",

@@ -192,7 +192,9 @@ class Answered(_OfNode):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionWithdrawn(_OfNode):
-    """Nobody need answer any more. (A question whose time is over is a `NodeFailed` with ``QuestionExpired``.)
+    """Nobody need answer any more.
+
+    A question whose time is over is a `NodeFailed` with ``QuestionExpired`` instead.
 
     Attributes:
         question: The id of the question.

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from orchestra_graph.cli.completing import run_keys
-from orchestra_graph.cli.report import ExitCode, Report
+from orchestra_graph.cli.report import Report
 from orchestra_graph.cli.settings import Settings, command
-
-if TYPE_CHECKING:
-    from orchestra_graph.runtime.engine import Engine, Run
 
 __all__ = ["cancel"]
 
@@ -21,22 +16,32 @@ __all__ = ["cancel"]
 def cancel(settings: Settings, key: str) -> Report:
     """End a run for good.
 
-    Nothing starts any more, and what it asks is withdrawn; what was done stays stored. It needs the code of the run's
-    graph: --target, $ORCHESTRA_TARGET or pyproject.toml. A run that another process drives is cancelled there.
+    Nothing starts any more, and what it asks is withdrawn; what was done stays stored. No code is needed. A run that
+    another process drives is cancelled there: end that process first.
 
     The exit code is 0 when the run is cancelled.
     """
-    from dataclasses import replace
+    import asyncio
 
     from orchestra_graph.cli.database import existing
-    from orchestra_graph.cli.driving import code_of_run, drive
+    from orchestra_graph.runtime.engine import Engine
 
-    loaded = code_of_run(settings, key, "cancel", key)
+    url = existing(settings)
 
-    async def begin(engine: Engine) -> Run[Any]:
-        run = await engine.get(key, loaded.graph)
-        await run.cancel()
-        return run
+    async def end() -> str:
+        async with Engine(url) as engine:
+            run = await engine.get(key)
+            await run.cancel()
+            return run.graph
 
-    report = drive(settings, loaded, begin, url=existing(settings), key=key, from_start=False)
-    return replace(report, code=ExitCode.DONE)  # what was asked for has been done
+    graph, line = asyncio.run(end()), settings.line("show", key)
+    document = {
+        "run": key,
+        "graph": graph,
+        "status": "cancelled",
+        "state": None,
+        "questions": [],
+        "error": None,
+        "next": [line],
+    }
+    return Report(document=document, text=f"{key} was cancelled: {line}")

@@ -43,8 +43,7 @@ def drive(settings: Settings, loaded: Loaded, begin: Begin, *, url: str, key: st
         async with Engine(url, graphs=[loaded.graph], resources=await resources_of(loaded)) as engine:
             run = await begin(engine)
             known[:] = [run.key]
-            row = await find_run(engine.store, run.key)
-            async with follow(engine.store, row, from_start=from_start, shown=not settings.json):
+            async with follow(run, from_start=from_start, shown=not settings.json):
                 outcome = await run.wait()
             return outcome_report(outcome, run.graph, settings, loaded.named)
 
@@ -108,6 +107,4 @@ def code_of_run(settings: Settings, key: str, *words: str) -> Loaded:
     targets = ", ".join(named.text for named in settings.code)
     looked = f"the targets have none of that name ({targets})" if targets else "no target was named"
     line = f"{settings.line(*words)} --target path/file.py:{graph if graph.isidentifier() else 'graph'}"
-    raise NoCode(
-        f"this needs the code of the graph '{graph}' of run '{key}', and {looked}. Say where it is:\n    {line}"
-    )
+    raise NoCode(f"this needs the code of run '{key}', its graph '{graph}', and {looked}. Say where it is:\n    {line}")

@@ -1,106 +1,152 @@
 """A run as it goes on, line by line, for whoever sits at a terminal.
 
-It is read from the log, so that it does not matter which process drives the run.
+It is read from the events of the run, so that it does not matter which process drives it.
 
 Rule 1. What is shown never disturbs the run: nothing is awaited for it, and its errors are dropped.
-Rule 2. Many that finish at once are one line: an `each` over thousands must not scroll everything else away.
+Rule 2. Many that happen at once are one line: an `each` over thousands must not scroll everything else away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 import click
 
+from orchestra_graph import events as public
 from orchestra_graph.cli.words import printable
-from orchestra_graph.core import events as ev
-from orchestra_graph.render.words import duration, plural
-from orchestra_graph.runtime.journal import event_of
-from orchestra_graph.store.base import RunRow, Store
+from orchestra_graph.events import RunEvent
+from orchestra_graph.render.words import duration, plural, several, shorten
+from orchestra_graph.runtime.engine import Run
 
-__all__ = ["follow", "lines_of"]
+__all__ = ["batches", "follow", "lines_of"]
 
 _PAUSE = 0.1  # between two looks: what finishes meanwhile is counted together
 _FEW = 3
-_MARKS = re.compile("[@#~!]")  # what follows the node's name in an id: turn, instance ...
+_LONG = 60
 _TIMES = "\u00d7"
 
 
 @contextlib.asynccontextmanager
-async def follow(store: Store, row: RunRow, *, from_start: bool, shown: bool) -> AsyncIterator[None]:
+async def follow(run: Run[Any], *, from_start: bool, shown: bool) -> AsyncIterator[None]:
     """Print what happens to a run while the block runs.
 
     Args:
-        store: Where it is.
-        row: The run.
+        run: The run.
         from_start: Whether to begin with what happened before.
         shown: Whether to print at all: not into a pipe, and not beside a JSON document.
     """
     if not shown or not sys.stderr.isatty():
         yield
         return
-    follower = _Follower(store, row, -1 if from_start else await _last(store, row))
-    task = asyncio.create_task(follower.go(), name=f"progress of {row.key}")
+    follower = _Follower(run, None if from_start else await _last(run))
+    task = asyncio.create_task(follower.go(), name=f"progress of {run.key}")
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(Exception):
-            await follower.look()
+            await follower.rest()
 
 
-async def _last(store: Store, row: RunRow) -> int:
-    log = await store.log(row.number)
-    return log[-1].seq if log else -1
+async def _last(run: Run[Any]) -> str | None:
+    cursor = None
+    async for event in run.events(follow=False):
+        cursor = event.cursor
+    return cursor
 
 
 class _Follower:
-    def __init__(self, store: Store, row: RunRow, after: int):
-        self._store, self._row, self._after = store, row, after
+    def __init__(self, run: Run[Any], after: str | None):
+        self._run, self._after = run, after
 
     async def go(self) -> None:
-        while True:
-            await self._store.changes(1.0)
-            await self.look()
+        async for batch in batches(self._run.events(self._after)):
+            self._show(batch)
+
+    async def rest(self) -> None:
+        """Show what was stored since the last look."""
+        self._show([event async for event in self._run.events(self._after, follow=False)])
+
+    def _show(self, batch: list[RunEvent]) -> None:
+        if batch:
+            self._after = batch[-1].cursor
+        for line in lines_of(batch):
+            click.echo(f"  {line}", err=True)
+
+
+async def batches(source: AsyncGenerator[RunEvent, None]) -> AsyncIterator[list[RunEvent]]:
+    """The events of a run, those together that come within a moment."""
+    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            async for event in source:
+                queue.put_nowait(event)
+        finally:
+            queue.put_nowait(None)
+
+    reader = asyncio.create_task(read(), name="reader of events")
+    try:
+        last = False
+        while not last:
+            batch = [await queue.get()]
             await asyncio.sleep(_PAUSE)
+            while not queue.empty():
+                batch.append(queue.get_nowait())
+            last = batch[-1] is None
+            yield [event for event in batch if event is not None]
+        await reader  # raises what it raised
+    finally:
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        await source.aclose()
 
-    async def look(self) -> None:
-        log = await self._store.log(self._row.number, after=self._after)
-        if log:
-            self._after = log[-1].seq
-            for line in lines_of(event_of(row, None) for row in log):
-                click.echo(f"  {line}", err=True)
+
+# -- lines -------------------------------------------------------------------------------------------
+
+_Lines = Mapping[type[Any], Callable[[Any], str]]
 
 
-def lines_of(events: Iterable[ev.Event]) -> Iterator[str]:
-    """What is worth a line, many of one node in one line."""
-    shown = (event for event in events if type(event) in _LINES)
+def lines_of(events: Iterable[RunEvent], *, whole: bool = False) -> Iterator[str]:
+    """What is worth a line, many of one node in one line.
+
+    Args:
+        events: What happened.
+        whole: Say what the run itself does and which nodes start, too, for who sees nothing else of it.
+    """
+    told = {**_LINES, **_MORE} if whole else _LINES
+    shown = (event for event in events if type(event) in told)
     for (kind, node), group in groupby(shown, key=_same):
         alike = list(group)
-        if kind is ev.NodeFinished and len(alike) > _FEW:
-            longest = duration(max(event.took for event in alike if isinstance(event, ev.NodeFinished)))
-            yield printable(f"✓ {node} {_TIMES}{len(alike):,}  (up to {longest})")
+        if kind in _COUNTED and len(alike) > _FEW:
+            yield printable(f"{_COUNTED[kind]} {node} {_TIMES}{len(alike):,}{_longest(alike)}")
         else:
-            yield from (printable(_LINES[kind](event)) for event in alike)
+            yield from (printable(told[kind](event)) for event in alike)
 
 
-def _same(event: ev.Event) -> tuple[type[ev.Event], str]:
-    return type(event), _MARKS.split(getattr(event, "id", ""), maxsplit=1)[0]
+def _same(event: RunEvent) -> tuple[type[Any], str]:
+    return type(event), getattr(event, "node", "")
 
 
-def _finished(event: ev.NodeFinished) -> str:
+def _longest(events: list[RunEvent]) -> str:
+    took = [event.took for event in events if isinstance(event, public.NodeFinished)]
+    return f"  (up to {duration(max(took))})" if took else ""
+
+
+def _finished(event: public.NodeFinished) -> str:
     tries = f", {plural(event.attempt, 'attempt')}" if event.attempt > 1 else ""
     return f"✓ {event.id}  ({duration(event.took)}{tries})"
 
 
-def _failed(event: ev.NodeFailed) -> str:
+def _failed(event: public.NodeFailed) -> str:
+    if event.to:
+        return f"✗ {event.id}  {event.error}; goes on at {several(event.to)}"
     if event.retry_at is None:
         return f"✗ {event.id}  {event.error}"
     return (
@@ -108,13 +154,43 @@ def _failed(event: ev.NodeFailed) -> str:
     )
 
 
-def _asked(event: ev.QuestionAsked) -> str:
-    return f"? {event.question}  asks {event.to or 'a person'}"
+def _progress(event: public.Progress) -> str:
+    done = "" if event.fraction is None else f"{event.fraction:.0%}"
+    return f"… {event.id}  {' '.join(filter(None, (done, event.text)))}".rstrip()
 
 
-_LINES: Mapping[type[ev.Event], Callable[[Any], str]] = {
-    ev.NodeFinished: _finished,
-    ev.NodeFailed: _failed,
-    ev.QuestionAsked: _asked,
-    ev.LimitPassed: lambda event: f"■ limit reached: {event.limit} (allowed: {event.allowed:g})",
+def _retold(event: public.RunEnded) -> str:
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{_ENDINGS[event.status]} {event.status}{reason}"
+
+
+_ENDINGS = {"done": "✓", "failed": "✗", "cancelled": "⊘", "stopped": "■"}
+_COUNTED: Mapping[type[Any], str] = {
+    public.NodeStarted: "►",
+    public.NodeFinished: "✓",
+    public.NodeWithdrawn: "⊘",
+    public.QuestionAsked: "?",
+    public.Progress: "…",
+    public.Emitted: "·",
+}
+_LINES: _Lines = {
+    public.NodeFinished: _finished,
+    public.NodeFailed: _failed,
+    public.NodeWithdrawn: lambda event: f"⊘ {event.id}  withdrawn",
+    public.LateResult: lambda event: f"· {event.id}  ended after its timeout ({event.outcome}); dropped",
+    public.QuestionAsked: lambda event: f"? {event.question}  asks {event.to or 'a person'}",
+    public.LimitReached: lambda event: f"■ limit reached: {event.limit} (allowed: {event.allowed:g})",
+    public.Progress: _progress,
+    public.Emitted: lambda event: f"· {event.id}  {shorten(' '.join(repr(event.value).split()), _LONG)}",
+}
+_MORE: _Lines = {
+    public.RunStarted: lambda event: f"► {event.run} starts: {event.graph} {event.version}",
+    public.NodeStarted: lambda event: f"► {event.id}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""),
+    public.Answered: lambda event: f"✓ {event.question}  was answered",
+    public.QuestionWithdrawn: lambda event: f"⊘ {event.question}  is not asked any more",
+    public.Waiting: lambda event: f"? waits for {several(event.questions)}",
+    public.RunResumed: lambda event: "► goes on",
+    public.RunRetried: lambda event: "► is retried",
+    public.RunCancelled: lambda event: "⊘ is cancelled",
+    public.RunEnded: _retold,
 }

@@ -9,6 +9,7 @@ from orchestra_graph.cli.database import find_run, read_store
 from orchestra_graph.cli.settings import Settings
 from orchestra_graph.core.record import RunRecord
 from orchestra_graph.render.picture import Picture, picture_of_run
+from orchestra_graph.runtime.explain import Explanation, explain
 from orchestra_graph.runtime.outcomes import OpenQuestion
 from orchestra_graph.runtime.records import record_of, shape_of
 from orchestra_graph.store.base import RunRow, Store
@@ -25,12 +26,14 @@ class Seen:
         record: What happened.
         picture: The same, drawn.
         questions: What it asks.
+        explanation: Why it does not go on.
     """
 
     row: RunRow
     record: RunRecord
     picture: Picture
     questions: list[OpenQuestion]
+    explanation: Explanation
 
 
 async def look_at_run(settings: Settings, key: str) -> Seen:
@@ -43,6 +46,7 @@ async def look_at_run(settings: Settings, key: str) -> Seen:
             record=record,
             picture=picture_of_run(await shape_of(store, row), record, now=time.time()),
             questions=await open_questions(store, row.number),
+            explanation=await explain(store, row, time.time()),
         )
 
 

@@ -15,9 +15,11 @@ from orchestra_graph.cli.answer import answer
 from orchestra_graph.cli.cancel import cancel
 from orchestra_graph.cli.check import check
 from orchestra_graph.cli.completion import Bash, completion
+from orchestra_graph.cli.diff import diff
 from orchestra_graph.cli.doctor import doctor
 from orchestra_graph.cli.draw import draw
 from orchestra_graph.cli.errors import CommandError
+from orchestra_graph.cli.history import history
 from orchestra_graph.cli.questions import questions
 from orchestra_graph.cli.report import ExitCode, Report, print_error, print_report
 from orchestra_graph.cli.resume import resume
@@ -26,6 +28,7 @@ from orchestra_graph.cli.run import run
 from orchestra_graph.cli.runs import runs
 from orchestra_graph.cli.settings import Settings, shared_options
 from orchestra_graph.cli.show import show
+from orchestra_graph.cli.watch import watch
 from orchestra_graph.errors import OrchestraError, RunKeyTaken, UnknownRun
 
 __all__ = ["cli", "main"]
@@ -99,7 +102,7 @@ def _tell(error: BaseException, settings: Settings, words: Sequence[str]) -> int
         error.show()
         return error.exit_code
     kind, message, code = _explained(error, settings)
-    print_error(kind, message, _facts(error), as_json=as_json)
+    print_error(kind, message, _facts(error), as_json=as_json, lines=settings.lines)
     return code
 
 
@@ -172,7 +175,8 @@ def cli(ctx: click.Context, traceback: bool) -> None:
 
 
 cli.params += shared_options()
-for _command in (check, draw, run, runs, show, questions, answer, resume, retry, cancel, doctor, completion):
+_READING = (runs, show, watch, history, diff, questions)
+for _command in (check, draw, run, *_READING, answer, resume, retry, cancel, doctor, completion):
     cli.add_command(_command)
 add_completion_class(Bash)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-__all__ = ["ExitCode", "Report", "has_colours", "print_error", "print_report", "render_json"]
+__all__ = ["ExitCode", "Report", "has_colours", "print_error", "print_report", "render_json", "render_line"]
 
 
 class ExitCode(IntEnum):
@@ -33,12 +33,12 @@ class Report:
     """What a command has to say.
 
     Attributes:
-        document: For ``--json``; its keys are the same at every call.
+        document: For ``--json``; its keys are the same at every call. None: what there was to say has been said.
         text: For people.
         code: The exit code.
     """
 
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] | None
     text: str
     code: int = ExitCode.DONE
 
@@ -48,20 +48,27 @@ def render_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
+def render_line(document: Mapping[str, Any]) -> str:
+    """A JSON object as a line of its own; what JSON has no word for is written as its text."""
+    return json.dumps(document, ensure_ascii=False, default=repr)
+
+
 def print_report(report: Report, *, as_json: bool) -> None:
     """Print to the standard output."""
     _survive_narrow_encodings("backslashreplace" if as_json else "replace")  # a backslash is JSON's own way, too
     if as_json:
-        click.echo(render_json(report.document))
+        if report.document is not None:
+            click.echo(render_json(report.document))
     elif report.text:
         click.echo(report.text.rstrip("\n"), color=None if has_colours() else False)
 
 
-def print_error(kind: str, message: str, facts: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print an error: lines to the standard error output, or a document to the standard output."""
+def print_error(kind: str, message: str, facts: Mapping[str, Any], *, as_json: bool, lines: bool = False) -> None:
+    """Print an error: to the standard error output, or a document (with *lines* a short one) to the standard output."""
     if as_json:
         _survive_narrow_encodings("backslashreplace")
-        click.echo(render_json({"error": {"type": kind, "message": message, **facts}}))
+        render = render_line if lines else render_json
+        click.echo(render({"error": {"type": kind, "message": message, **facts}}))
     else:
         click.echo(f"{_start(kind)}{message}", err=True)
 

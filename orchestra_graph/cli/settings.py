@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -29,12 +29,16 @@ class Settings:
         targets: ``--target``, those before the command's name first.
         json: ``--json``.
         traceback: ``--traceback``.
+        lines: Not said: the documents of this command are a line each.
+        out: Not said: where the output of this command goes, also while what is printed goes elsewhere.
     """
 
     db: str | None = None
     targets: list[str] = field(default_factory=list)
     json: bool = False
     traceback: bool = False
+    lines: bool = False
+    out: TextIO | None = None
 
     @property
     def database(self) -> Named:
@@ -140,6 +144,7 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Report]], c
 @contextlib.contextmanager
 def _only_the_document(settings: Settings) -> Iterator[None]:
     """With ``--json`` whatever a user's code prints goes to the standard error output."""
+    settings.out = sys.stdout
     if not settings.json:
         yield
         return

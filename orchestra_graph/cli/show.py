@@ -13,6 +13,7 @@ from orchestra_graph.cli.settings import Settings, command
 if TYPE_CHECKING:
     from orchestra_graph.cli.config import Named
     from orchestra_graph.cli.looking import Seen
+    from orchestra_graph.runtime.explain import Reason
 
 __all__ = ["show"]
 
@@ -35,6 +36,7 @@ def show(settings: Settings, key: str) -> Report:
     document = {
         "run": {**run_facts(seen.row), "ended": when(seen.record.ended), "steps": seen.record.steps},
         "activations": [activation_facts(record) for record in seen.record.activations],
+        "why": [{"kind": type(reason).__name__, "text": str(reason)} for reason in seen.explanation.reasons],
         "questions": [question_facts(question, settings, target) for question in seen.questions],
         "state": state,
         "state_hidden": hidden,
@@ -79,6 +81,9 @@ def _lines(
     errors = [f"{a.id}: {a.error}" for a in seen.record.activations if a.error and a.status in ("failed", "retrying")]
     if errors:
         lines += ["", bold("errors"), *(f"  {printable(line)}" for error in errors for line in error.splitlines())]
+    why = [line for reason in seen.explanation.reasons for line in _said_only_here(reason)]
+    if why:
+        lines += ["", bold("what it is at" if seen.row.status == "running" else "why it does not go on"), *why]
     if seen.questions:
         asked = [line for question in seen.questions for line in question_lines(question, settings, target)]
         lines += ["", bold("questions"), *(f"  {line}" for line in asked)]
@@ -89,6 +94,16 @@ def _lines(
     for why, line in _next(settings, seen, target):
         lines += ["", why, f"    {line}"]
     return lines
+
+
+def _said_only_here(reason: Reason) -> list[str]:
+    """A reason, unless it is an error or a question: these have parts of their own."""
+    from orchestra_graph.cli.words import printable
+    from orchestra_graph.runtime.explain import Failure, PersonWaits
+
+    if isinstance(reason, Failure | PersonWaits):
+        return []
+    return [f"  {printable(line)}" for line in str(reason).splitlines()]
 
 
 def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[str, str]]:

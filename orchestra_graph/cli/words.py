@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,12 +10,17 @@ import click
 from orchestra_graph.clock import as_datetime
 from orchestra_graph.store.base import RunRow
 
-__all__ = ["bold", "printable", "run_facts", "when"]
+__all__ = ["bold", "clock", "printable", "run_facts", "table", "when"]
 
 
 def when(at: float | None) -> str | None:
     """A time, as in every document: ISO 8601, in UTC."""
     return None if at is None else as_datetime(at).isoformat(timespec="milliseconds")
+
+
+def clock(at: float) -> str:
+    """A time of day, in UTC."""
+    return as_datetime(at).strftime("%H:%M:%S")
 
 
 def run_facts(row: RunRow) -> dict[str, Any]:
@@ -37,3 +43,13 @@ def printable(text: str) -> str:
 def bold(text: str) -> str:
     """A heading; plain where it does not go to a terminal."""
     return click.style(text, bold=True)
+
+
+def table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows below headings, each column as wide as it must be."""
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    heading, *rows = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in (headings, *cells)
+    ]
+    return [bold(heading), *rows]

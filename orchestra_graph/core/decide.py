@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestra_graph.core.evolve import set_status
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState
+from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import EngineBug
 
 __all__ = ["begin", "due", "give_back", "verdict"]

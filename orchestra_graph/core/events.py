@@ -14,6 +14,7 @@ __all__ = [
     "DoubtSettled",
     "ErrorInfo",
     "Event",
+    "JoinAsked",
     "LateResult",
     "LimitPassed",
     "NodeFailed",
@@ -101,7 +102,7 @@ class NodeFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFailed:
-    """An attempt failed; with ``retry_at`` another one follows."""
+    """An attempt failed; with ``retry_at`` another one follows, with ``taken`` the run goes on over these edges."""
 
     at: float
     id: str
@@ -109,6 +110,26 @@ class NodeFailed:
     attempt: int = 1
     retry_at: float | None = None
     took: float = 0.0
+    taken: Sequence[Taken] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinAsked:
+    """An `until` join was asked whether what has come is enough.
+
+    Attributes:
+        at: When.
+        id: The join, as its activation will be called.
+        seen: How many tokens had come.
+        fire: The answer.
+        error: What the predicate raised instead.
+    """
+
+    at: float
+    id: str
+    seen: int
+    fire: bool
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +181,12 @@ class LateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitPassed:
-    """The run's time is over."""
+    """Time is over: that of the run, or that of the limit with the index *cap* in the plan."""
 
     at: float
     limit: str
     allowed: float
+    cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +227,7 @@ Event: TypeAlias = (
     | NodeStarted
     | NodeFinished
     | NodeFailed
+    | JoinAsked
     | QuestionAsked
     | Answered
     | DoubtSettled

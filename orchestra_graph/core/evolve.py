@@ -10,28 +10,14 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from orchestra_graph.core import events as ev
-from orchestra_graph.core.joins import RULES, Firing, Starved
-from orchestra_graph.core.marking import Watcher
-from orchestra_graph.core.revisions import Conflict, Delta, Revision
-from orchestra_graph.core.run import (
-    Activation,
-    Fan,
-    Fans,
-    Halt,
-    RunState,
-    Status,
-    Token,
-    Wave,
-    activation_id,
-    scope_prefix,
-)
-from orchestra_graph.errors import EngineBug
-from orchestra_graph.graph.topology import Discriminator, Stamp
+from orchestra_graph.core.revisions import Delta, Revision
+from orchestra_graph.core.run import Activation, Fan, Halt, RunState
+from orchestra_graph.core.status import fail, halt, set_status
+from orchestra_graph.core.step import Step
 
 __all__ = ["evolve"]
 
@@ -53,245 +39,6 @@ def evolve(run: RunState, event: ev.Event) -> Sequence[Activation]:
     return started or ()
 
 
-# -- tokens --------------------------------------------------------------------------------------------
-
-
-class _Step:
-    """What one event changes: collects the waves to look at, and looks at them when everything is in its place."""
-
-    def __init__(self, run: RunState, at: float):
-        self.run, self.at = run, at
-        self.look: list[Watcher] = []
-        self.started: list[Activation] = []
-
-    def send(
-        self, edge: int, source: Activation, revision: Revision, fan: Fan | None = None, item: int | None = None
-    ) -> None:
-        """A token leaves *source* over *edge*."""
-        run = self.run
-        topology = run.plan.topology
-        target = topology.edges[edge][1]
-        stamp, discriminator = topology.advance(edge, source.stamp, source.discriminator, item)
-        depth = sum(1 for c in stamp if not isinstance(c, int)) - (fan is not None)
-        fans: Fans = source.fans[:depth] if fan is None else (*source.fans[:depth], (fan, item or 0))
-        if topology.rule[target].kind == "each_one":
-            self.start(target, stamp, discriminator, revision, fans)
-            return
-        wave = run.waves.get((target, stamp))
-        if wave is not None and wave.fired:
-            run.lost.append(revision.hold())
-            return
-        if wave is None:
-            wave = run.waves[target, stamp] = Wave(target, stamp)
-            self.look.append(wave)
-        elif topology.rule[target].races:
-            self.look.append(wave)
-        token = Token(edge, discriminator, revision.hold(), fans)
-        wave.tokens.append(token)
-        self.enter(target, stamp, token.inside)
-
-    def start(
-        self, vertex: int, stamp: Stamp, discriminator: Discriminator, revision: Revision, fans: Fans
-    ) -> Activation:
-        """A new activation: ready, or queued where its `each` is full."""
-        run = self.run
-        identity = activation_id(run.name(vertex), stamp, discriminator)
-        if identity in run.live:
-            raise EngineBug(f"{identity} was started twice")
-        activation = Activation(identity, vertex, stamp, discriminator, revision.hold(), fans, self.at, "queued")
-        run.live[identity] = activation
-        self.started.append(activation)
-        full = bool(fans) and fans[-1][0].full(fans[-1][1])
-        self.enter(vertex, stamp, fans[:-1] if full else fans)
-        if full:
-            fans[-1][0].queue(identity)
-        else:
-            self.admit(activation)
-        return activation
-
-    def enter(self, vertex: int, stamp: Stamp, fans: Fans) -> None:
-        """Count a live item in."""
-        self.run.marking.enter(vertex, stamp)
-        for fan, index in fans:
-            fan.enter(index)
-
-    def leave(self, vertex: int, stamp: Stamp, fans: Fans) -> None:
-        """Count a live item out; the last one of an instance of an `each` makes room for the next instance."""
-        self.look += self.run.marking.leave(vertex, stamp)
-        for fan, index in fans:
-            if not fan.leave(index):
-                continue
-            waiting = next((w for w in fan.waiting() if w in self.run.live), None)
-            if waiting is not None:
-                activation = self.run.live[waiting]
-                fan.enter(activation.fans[-1][1])
-                self.admit(activation)
-
-    def admit(self, activation: Activation) -> None:
-        """Let an activation start; a limit on its turns may stop the run instead."""
-        run = self.run
-        node = run.plan.nodes[activation.vertex]
-        set_status(run, activation, "ready")
-        allowed = run.turns_allowed if node.counts_turns else node.turns
-        if allowed is not None:
-            scope = (activation.vertex, scope_prefix(run.plan, activation.vertex, activation.stamp))
-            count = run.turns[scope] = run.turns.get(scope, 0) + 1
-            if count > allowed:
-                reason = f"'{node.name}' has had its {allowed} turns"
-                halt(run, Halt("stopped", reason, f"turns of '{node.name}'", allowed))
-
-    # -- joins --------------------------------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Ask every wave whose answer may have changed, until nothing fires."""
-        while self.look:
-            looking, self.look = self.look, []
-            for watcher in {id(w): w for w in looking}.values():
-                if isinstance(watcher, Wave) and self.run.waves.get((watcher.join, watcher.stamp)) is watcher:
-                    self._ask(watcher)
-
-    def _ask(self, wave: Wave) -> None:
-        run = self.run
-        rule = run.plan.topology.rule[wave.join]
-        if not wave.fired and RULES[rule.kind].early(wave, rule, run.plan.topology):
-            tokens, wave.tokens, wave.fired = wave.tokens, [], True
-            self._fire(wave, [Firing((), tokens)], tokens)
-            if rule.cancel_rest:
-                self._withdraw_rest(wave)
-            self.look.append(wave)  # it is remembered while anything could still arrive
-        elif run.marking.blocked(wave):
-            return
-        else:
-            del run.waves[wave.join, wave.stamp]
-            if not wave.fired:
-                self._close(wave)
-
-    def _close(self, wave: Wave) -> None:
-        run = self.run
-        rule = run.plan.topology.rule[wave.join]
-        try:
-            firings = RULES[rule.kind].closing(wave, rule, run.plan.topology)
-        except Starved as starved:
-            sources = " and ".join(f"'{run.name(v)}'" for v in starved.missing)
-            reason = f"{activation_id(run.name(wave.join), wave.stamp, ())}: {starved}"
-            halt(run, Halt("failed", f"{reason} from {sources}" if sources else reason, final=True))
-            run.waves[wave.join, wave.stamp] = wave
-            return
-        self._fire(wave, firings, wave.tokens)
-
-    def _fire(self, wave: Wave, firings: Iterable[Firing], tokens: Iterable[Token]) -> None:
-        """Start what a wave starts; only then take its tokens away."""
-        run = self.run
-        used: set[int] = set()
-        for firing in firings:
-            used |= {id(token) for token in firing.tokens}
-            heads = [token.revision for token in firing.tokens]
-            if wave.join == run.plan.topology.end:
-                self._finish(heads)
-                break
-            revision = run.revisions.merge(heads)
-            fans = firing.tokens[0].fans
-            self._refuse_conflicts(self.start(wave.join, wave.stamp, firing.discriminator, revision, fans))
-        for token in tokens:
-            if id(token) not in used:
-                run.lost.append(token.revision.hold())
-            token.revision.release()
-            self.leave(wave.join, wave.stamp, token.inside)
-
-    def _finish(self, heads: list[Revision]) -> None:
-        """END: everything that ended anywhere meets."""
-        run = self.run
-        run.result = run.revisions.merge(heads, run.lost).hold()
-        for name, cell in run.result.seen().items():
-            if isinstance(cell, Conflict):
-                error = _conflict(name, cell)
-                halt(run, Halt("failed", error.message, errors=(("END", error),), final=True))
-
-    def _refuse_conflicts(self, activation: Activation) -> None:
-        """Where lineages met: a field that they left in conflict must be overwritten here, unread."""
-        run = self.run
-        node = run.plan.nodes[activation.vertex]
-        for name, cell in activation.revision.seen().items():
-            if not isinstance(cell, Conflict):
-                continue
-            mended = name in node.writes.fields and node.writes.sure and name not in node.reads
-            if not mended:
-                fail(run, activation, _conflict(name, cell), final=True)
-                return
-
-    def _withdraw_rest(self, wave: Wave) -> None:
-        """What can still reach the wave, and nothing but it, is withdrawn."""
-        run = self.run
-        topology = run.plan.topology
-
-        def goes(vertex: int, stamp: Stamp) -> bool:
-            return topology.blocks(vertex, stamp, wave.join, wave.stamp) and topology.only_to(vertex, wave.join)
-
-        for activation in [a for a in run.live.values() if goes(a.vertex, a.stamp)]:
-            self.withdraw(activation)
-        for other in [w for w in run.waves.values() if w.tokens and w is not wave and goes(w.join, w.stamp)]:
-            del run.waves[other.join, other.stamp]
-            for token in other.tokens:
-                run.lost.append(token.revision)
-                self.leave(other.join, other.stamp, token.inside)
-
-    def withdraw(self, activation: Activation) -> None:
-        """Take a live activation away; what it has committed to reducers still counts at the end."""
-        self.run.lost.append(activation.revision)
-        self.remove(activation)
-
-    def remove(self, activation: Activation) -> None:
-        """Take an activation out of the live ones."""
-        queued = activation.status == "queued"
-        set_status(self.run, activation, "gone")
-        del self.run.live[activation.id]
-        self.leave(activation.vertex, activation.stamp, activation.fans[:-1] if queued else activation.fans)
-
-
-# -- status --------------------------------------------------------------------------------------------
-
-
-def set_status(run: RunState, activation: Activation, status: Status | Literal["gone"]) -> None:
-    """Change the status of an activation, and what is counted by it."""
-    before = activation.status
-    if before == "ready":
-        run.ready.pop(activation.id, None)
-    if status == "ready":
-        run.ready[activation.id] = None
-    if before in _COUNTED:
-        setattr(run, before, getattr(run, before) - 1)
-    if status in _COUNTED:
-        setattr(run, status, getattr(run, status) + 1)
-    if status != "gone":
-        activation.status = status
-
-
-_COUNTED = ("running", "retrying", "asking", "failed")
-
-
-def halt(run: RunState, why: Halt) -> None:
-    """Let nothing new start. A failure beats a limit, and the first reason stands."""
-    if run.halt is None:
-        run.halt = why
-    elif why.status == "failed":
-        run.halt = replace(
-            run.halt if run.halt.status == "failed" else why,
-            errors=(*run.halt.errors, *why.errors),
-            final=run.halt.final or why.final,
-        )
-
-
-def fail(run: RunState, activation: Activation, error: ev.ErrorInfo, *, final: bool = False) -> None:
-    """An activation failed for good."""
-    activation.error = error
-    set_status(run, activation, "failed")
-    halt(run, Halt("failed", f"{activation.id}: {error}", errors=((activation.id, error),), final=final))
-
-
-def _conflict(field: str, cell: Conflict) -> ev.ErrorInfo:
-    return ev.ErrorInfo("MergeConflict", f"field '{field}' was written by {' and '.join(cell.writers)} side by side")
-
-
 # -- one handler for each event ------------------------------------------------------------------------
 
 
@@ -300,11 +47,11 @@ def _run_started(run: RunState, event: ev.RunStarted) -> list[Activation]:
     run.steps_allowed, run.seconds_allowed, run.turns_allowed = event.steps, event.seconds, event.turns
     revision = run.revisions.first(event.values, run.seq).hold()
     start = Activation("START", 0, (), (), revision, (), event.at)
-    step = _Step(run, event.at)
+    step = Step(run, event.at)
     run.marking.enter(0, ())
-    for edge in run.plan.topology.out[0]:
+    for edge in (e for group in run.plan.nodes[0].groups if group.kind == "edges" for e in group.edges):
         step.send(edge, start, revision)
-    step.leave(0, (), ())
+    step.look += run.marking.leave(0, ())
     revision.release()
     step.settle()
     return step.started
@@ -314,12 +61,9 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
     activation = run.live.get(event.id)
     if activation is None:
         return []
-    step = _Step(run, event.at)
-    revision = activation.revision
-    if event.writes:
-        a = activation
-        delta = Delta(a.id, a.vertex, a.stamp, a.discriminator, event.writes, run.seq, event.replaced)
-        revision = run.revisions.commit(revision, delta)
+    step = Step(run, event.at)
+    node = run.plan.nodes[activation.vertex]
+    revision = _committed(run, activation, event)
     for edge, times in event.taken:
         if times is None:
             step.send(edge, activation, revision)
@@ -330,8 +74,14 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
         for item in range(times):
             step.send(edge, activation, revision, fan, item)
     run.steps += 1
+    step.count(activation)
     step.remove(activation)
     activation.revision.release()
+    step.race(activation)
+    if node.terminates is not None:
+        step.end_graph(activation)
+        if node.terminates == "failed":
+            halt(run, Halt("failed", f"'{activation.id}' ended the run as failed", final=True))
     step.settle()
     if run.steps_allowed is not None and run.steps - run.steps_before >= run.steps_allowed and run.live:
         halt(run, Halt("stopped", f"the run has had its {run.steps_allowed} steps", "steps", run.steps_allowed))
@@ -339,11 +89,34 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
     return step.started
 
 
+def _committed(run: RunState, activation: Activation, event: ev.NodeFinished) -> Revision:
+    """The revision behind an activation; what it saw where it wrote nothing."""
+    a, node = activation, run.plan.nodes[activation.vertex]
+    drops = run.plan.calls[node.call].private if node.kind == "leave" and node.call is not None else ()
+    if not (event.writes or drops):
+        return a.revision
+    delta = Delta(a.id, a.vertex, a.stamp, a.discriminator, event.writes, run.seq, event.replaced, drops)
+    return run.revisions.commit(a.revision, delta)
+
+
 def _fold_history(run: RunState) -> None:
-    """With one live item, everything before it is its past: no merge will ever look behind it."""
-    if run.marking.root.total == 1 and len(run.live) == 1 and not run.lost:
-        (only,) = run.live.values()
-        only.revision.parents = ()
+    """With one live item, everything before it is its past: no merge will ever look behind it.
+
+    Losing branches that gave nothing to reducers are forgotten with it.
+    """
+    if run.marking.root.total != 1 or len(run.live) != 1 or run.keeps:
+        return
+    if any(wave.excused for wave in run.waves.values()):
+        return
+    (only,) = run.live.values()
+    if run.lost:
+        run.keeps = run.revisions.gave(only.revision, run.lost)
+        if run.keeps:
+            return
+        for revision in run.lost:
+            revision.release()
+        run.lost.clear()
+    only.revision.parents = ()
 
 
 def _node_started(run: RunState, event: ev.NodeStarted) -> None:
@@ -353,19 +126,46 @@ def _node_started(run: RunState, event: ev.NodeStarted) -> None:
         activation.attempt = event.attempt
 
 
-def _node_failed(run: RunState, event: ev.NodeFailed) -> None:
+def _node_failed(run: RunState, event: ev.NodeFailed) -> list[Activation]:
     activation = run.live.get(event.id)
     if activation is None:
-        return
+        return []
     activation.started = False
     activation.attempt = event.attempt
-    if event.retry_at is None:
-        fail(run, activation, event.error)
-        return
     activation.error = event.error
-    activation.attempt += 1
-    activation.retry_at = event.retry_at
-    set_status(run, activation, "retrying")
+    if event.retry_at is not None:
+        activation.attempt += 1
+        activation.retry_at = event.retry_at
+        set_status(run, activation, "retrying")
+        return []
+    step = Step(run, event.at)
+    if event.taken:
+        for edge, _ in event.taken:
+            step.send(edge, activation, activation.revision, cause=event.error)
+        step.remove(activation)
+        activation.revision.release()
+    elif not step.excuse(activation):
+        fail(run, activation, event.error)
+    step.settle()
+    _fold_history(run)
+    return step.started
+
+
+def _join_asked(run: RunState, event: ev.JoinAsked) -> list[Activation]:
+    wave = run.undecided.pop(event.id, None)
+    if wave is None:
+        return []
+    step = Step(run, event.at)
+    if event.error is not None:
+        halt(run, Halt("failed", f"{event.id}: {event.error}", errors=((event.id, event.error),)))
+    elif event.fire:
+        step.fire_early(wave)
+    else:
+        wave.asked = event.seen
+        step.look.append(wave)  # more may have come while it was asked
+    step.settle()
+    _fold_history(run)
+    return step.started
 
 
 def _question_asked(run: RunState, event: ev.QuestionAsked) -> None:
@@ -391,20 +191,37 @@ def _only_recorded(run: RunState, event: ev.Event) -> None:
     """An event that says what happened and moves nothing."""
 
 
-def _limit_passed(run: RunState, event: ev.LimitPassed) -> None:
-    halt(run, Halt("stopped", f"{event.limit}: {event.allowed:g} allowed", event.limit, event.allowed))
+def _limit_passed(run: RunState, event: ev.LimitPassed) -> list[Activation]:
+    if event.cap is None:
+        halt(run, Halt("stopped", f"{event.limit}: {event.allowed:g} allowed", event.limit, event.allowed))
+        return []
+    step = Step(run, event.at)
+    step.time_is_over(event.cap)
+    step.settle()
+    _fold_history(run)
+    return step.started
 
 
-def _run_retried(run: RunState, event: ev.RunRetried) -> None:
+def _run_retried(run: RunState, event: ev.RunRetried) -> list[Activation]:
     """Another go: what failed is ready again, and what a limit stopped has a new allowance."""
     run.halt = None
     run.status = "running"
     run.turns.clear()
     run.steps_allowed, run.seconds_allowed, run.turns_allowed = event.steps, event.seconds, event.turns
     run.steps_before, run.active = run.steps, 0.0
+    for tally in run.tallies.values():
+        tally.began, tally.steps = 0.0, 0
     for activation in [a for a in run.live.values() if a.status == "failed"]:
         activation.attempt = 1
         set_status(run, activation, "ready")
+    step = Step(run, event.at)
+    refused, run.refused = run.refused, []
+    for identity in refused:
+        if identity in run.live:
+            step.admit(run.live[identity])
+    step.look += [wave for wave in run.waves.values() if not wave.fired]
+    step.settle()
+    return step.started
 
 
 def _run_cancelled(run: RunState, event: ev.RunCancelled) -> None:
@@ -414,6 +231,8 @@ def _run_cancelled(run: RunState, event: ev.RunCancelled) -> None:
         set_status(run, activation, "gone")
     run.live.clear()
     run.waves.clear()
+    run.undecided.clear()
+    run.tallies.clear()
     run.halt = None
     run.status = "cancelled"
 
@@ -427,6 +246,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[RunState, Any], list[Activation] | 
     ev.NodeStarted: _node_started,
     ev.NodeFinished: _node_finished,
     ev.NodeFailed: _node_failed,
+    ev.JoinAsked: _join_asked,
     ev.QuestionAsked: _question_asked,
     ev.DoubtSettled: _doubt_settled,
     ev.Answered: _only_recorded,

@@ -83,6 +83,13 @@ def _enough(wave: Wave, rule: JoinRule, topology: Topology) -> bool:
 def _short(wave: Wave, rule: JoinRule, topology: Topology) -> Sequence[Firing]:
     if rule.short == "error" and not _enough(wave, rule, topology):
         raise Starved(f"first({rule.count}) got {len(wave.tokens)}, and no more can come")
+    return _whatever_came(wave, rule, topology)
+
+
+def _whatever_came(wave: Wave, rule: JoinRule, topology: Topology) -> Sequence[Firing]:
+    """`until` does not ask when no more can come; with nothing at all, every branch has failed."""
+    if not wave.tokens:
+        raise Starved("every branch that leads here has failed")
     return _all(wave, rule, topology)
 
 
@@ -111,6 +118,7 @@ RULES: Mapping[str, Rule] = {
     "gather": Rule(_never, _all),
     "all_of": Rule(_never, _every_edge),
     "first": Rule(_enough, _short),
+    "until": Rule(_never, _whatever_came),
     "zipped": Rule(_never, _zip),
     "batches": Rule(_never, _batches),
 }

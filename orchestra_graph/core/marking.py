@@ -20,10 +20,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
+from typing import Protocol
 
 from orchestra_graph.graph.topology import Coordinate, Stamp, Topology
 
-__all__ = ["Frame", "Marking", "Watcher"]
+__all__ = ["Frame", "Item", "Marking", "Watcher"]
+
+
+class Item(Protocol):
+    """What stands somewhere: an activation, or the tokens that wait at a join."""
+
+    @property
+    def vertex(self) -> int:
+        """Where it stands."""
+        ...
+
+    @property
+    def stamp(self) -> Stamp:
+        """In which turns and instances."""
+        ...
 
 
 class Watcher:
@@ -54,9 +69,10 @@ class Frame:
     Attributes:
         total: How many live items are inside.
         occupied: Bitset of the vertices with a live item.
+        here: The live items for which no frame farther in is kept.
     """
 
-    __slots__ = ("children", "counts", "empty_watch", "occupied", "total", "turns", "vertex_watch")
+    __slots__ = ("children", "counts", "empty_watch", "here", "occupied", "total", "turns", "vertex_watch")
 
     def __init__(self) -> None:
         self.total = 0
@@ -66,6 +82,15 @@ class Frame:
         self.turns: dict[int, list[int]] = {}
         self.vertex_watch: dict[int, list[Watcher]] = {}
         self.empty_watch: list[Watcher] = []
+        self.here: dict[Item, None] = {}
+
+    def inside(self, beside: int | None = None) -> Iterator[Item]:
+        """The live items in here, those in the region *beside* left out."""
+        yield from self.here
+        for region, frames in self.children.items():
+            if region != beside:
+                for frame in frames.values():
+                    yield from frame.inside()
 
     def child(self, region: int, coordinate: Coordinate) -> Frame:
         """The frame inside, made when it is not there."""
@@ -113,20 +138,22 @@ class Marking:
         self.topology = topology
         self.root = Frame()
         # A region without a join in it is never asked about: its instances (10,000 of a wide `each`) need no frames.
-        joins = [v for v in range(topology.size) if topology.rule[v].kind != "each_one"]
+        joins = [v for v in range(topology.size) if topology.rule[v].kind != "each_one" or v in topology.raced]
         self._tracked = [any(j in region.members for j in joins) for region in topology.regions]
 
-    def enter(self, vertex: int, stamp: Stamp) -> None:
-        """An item came to stand at *vertex*."""
+    def enter(self, vertex: int, stamp: Stamp, item: Item | None = None) -> None:
+        """An item came to stand at *vertex*; *item* is left out for what is never looked for."""
         frame = self.root
         frame.add(vertex)
         for region, coordinate in zip(self.topology.chain[vertex], stamp, strict=True):
             if not self._tracked[region]:
-                return
+                break
             frame = frame.child(region, coordinate)
             frame.add(vertex)
+        if item is not None:
+            frame.here[item] = None
 
-    def leave(self, vertex: int, stamp: Stamp) -> list[Watcher]:
+    def leave(self, vertex: int, stamp: Stamp, item: Item | None = None) -> list[Watcher]:
         """An item is gone; returns the watchers that must look again."""
         frame = self.root
         woken = frame.take(vertex)
@@ -139,7 +166,46 @@ class Marking:
             if not frame.total:
                 del inside[coordinate]
                 woken += frame.empty_watch
+        if item is not None:
+            frame.here.pop(item, None)
         return woken
+
+    # -- who is there, for what is withdrawn ----------------------------------------------------------
+
+    def within(self, vertex: int, stamp: Stamp, depth: int) -> Iterator[Item]:
+        """The live items that share with *vertex* and *stamp* the first *depth* coordinates."""
+        frame: Frame | None = self.root
+        for region, coordinate in zip(self.topology.chain[vertex][:depth], stamp, strict=False):
+            if frame is None or not self._tracked[region]:
+                break
+            frame = frame.children.get(region, {}).get(coordinate)
+        if frame is not None:
+            yield from (item for item in frame.inside() if item.stamp[:depth] == stamp[:depth])
+
+    def at(self, vertex: int, stamp: Stamp) -> Iterator[Item]:
+        """The live items that stand at *vertex* with *stamp*."""
+        yield from (i for i in self.within(vertex, stamp, len(stamp)) if i.vertex == vertex and i.stamp == stamp)
+
+    def ahead(self, join: int, stamp: Stamp, *, this_turn: bool) -> Iterator[Item]:
+        """The live items that can still reach a join's wave: those that block it.
+
+        Args:
+            join: The join.
+            stamp: Of its wave.
+            this_turn: Leave out those that stand in an earlier turn of a loop around it.
+        """
+        masks, frame = self.topology.masks[join], self.root
+        for depth, region in enumerate(self.topology.chain[join]):
+            yield from (item for item in frame.inside(region) if masks[depth] >> item.vertex & 1)
+            inside, coordinate = frame.children.get(region, {}), stamp[depth]
+            if isinstance(coordinate, int) and not this_turn:
+                for turn, earlier in inside.items():
+                    if isinstance(turn, int) and turn < coordinate:
+                        yield from earlier.inside()
+            if coordinate not in inside:
+                return
+            frame = inside[coordinate]
+        yield from (item for item in frame.inside() if masks[-1] >> item.vertex & 1)
 
     def blocked(self, watcher: Watcher) -> bool:
         """Whether the wave is blocked; if so, the watcher is told when to ask again."""

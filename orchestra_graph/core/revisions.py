@@ -142,6 +142,7 @@ class Delta(NamedTuple):
         writes: Field to value, or operand.
         seq: The log row.
         replaced: Those of *writes* that set their field anew; what comes before them in logical order is gone.
+        drops: Private fields of a call that is left here.
     """
 
     id: str
@@ -151,6 +152,7 @@ class Delta(NamedTuple):
     writes: Mapping[str, Any]
     seq: int
     replaced: Collection[str] = ()
+    drops: Collection[str] = ()
 
 
 class Revision:
@@ -199,11 +201,18 @@ class Revisions:
     Args:
         reducers: The reducer of each field that has one.
         key: The logical key of a vertex, stamp and discriminator; asked only where lineages meet.
+        private: The fields that live as long as a call.
     """
 
-    def __init__(self, reducers: Mapping[str, Reducer[Any, Any]], key: Callable[[int, Stamp, Discriminator], Key]):
+    def __init__(
+        self,
+        reducers: Mapping[str, Reducer[Any, Any]],
+        key: Callable[[int, Stamp, Discriminator], Key],
+        private: Collection[str] = (),
+    ):
         self.reducers = reducers
         self._key = key
+        self._private = frozenset(private)
         self.count = 0
 
     def first(self, values: Mapping[str, Any], seq: int) -> Revision:
@@ -214,8 +223,8 @@ class Revisions:
     def commit(self, parent: Revision, delta: Delta) -> Revision:
         """One more delta on top of *parent*."""
         view = parent.seen()
-        if delta.writes:
-            view = dict(view)
+        if delta.writes or delta.drops:
+            view = {name: cell for name, cell in view.items() if name not in delta.drops}
             for name, value in delta.writes.items():
                 view[name] = self._written(view.get(name), name, value, delta, self.count)
         return self._add((parent,), delta, view)
@@ -243,8 +252,21 @@ class Revisions:
     def _merged(self, base: Revision, heads: Sequence[Revision], since: Sequence[Revision]) -> View:
         view = dict(base.seen())
         self._merge_plain(view, heads, since)
-        self._merge_folded(view, since)
+        gone = {name for name in self._private if not any(name in head.seen() for head in heads)}
+        self._merge_folded(view, since, gone)
         return view
+
+    def gave(self, revision: Revision, lost: Sequence[Revision]) -> bool:
+        """Whether losing branches gave anything to reducers that is not in the past of *revision*."""
+        _, since, _ = _since_base([revision, *lost])
+        own, todo = set[int](), [revision]
+        while todo:
+            one = todo.pop()
+            if one.index not in own:
+                own.add(one.index)
+                todo += one.parents
+        theirs = [r.delta for r in since if r.delta is not None and r.index not in own]
+        return any((self.reducers.keys() - self._private) & delta.writes.keys() for delta in theirs)
 
     def restore(self, index: int, parents: tuple[Revision, ...], delta: Delta | None, view: View | None) -> Revision:
         """Make a revision again that was in a snapshot; without *view* it follows from the parents."""
@@ -280,13 +302,13 @@ class Revisions:
             return before.extended(value, delta.seq) if isinstance(before, Grown) else Grown(list(value), [delta.seq])
         return Folded(reducer.fold(before.value, value)) if isinstance(before, Folded) else Folded(value)
 
-    def _merge_folded(self, view: dict[str, Cell], since: Sequence[Revision]) -> None:
+    def _merge_folded(self, view: dict[str, Cell], since: Sequence[Revision], gone: Collection[str]) -> None:
         deltas = [r.delta for r in since if r.delta is not None and not self.reducers.keys().isdisjoint(r.delta.writes)]
         if len(deltas) > 1:
             deltas.sort(key=lambda delta: self._key(delta.vertex, delta.stamp, delta.discriminator))
         for delta in deltas:
             for name in delta.writes:
-                if name in self.reducers:
+                if name in self.reducers and name not in gone:
                     view[name] = self._written(view.get(name), name, delta.writes[name], delta, 0)
 
     def _merge_plain(self, view: dict[str, Cell], heads: Sequence[Revision], since: Sequence[Revision]) -> None:

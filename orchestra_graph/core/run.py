@@ -14,7 +14,7 @@ from orchestra_graph.core.revisions import Revision, Revisions, View
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.topology import Discriminator, Stamp
 
-__all__ = ["Activation", "Fan", "Halt", "RunState", "Status", "Token", "Wave", "activation_id", "scope_prefix"]
+__all__ = ["Activation", "Fan", "Halt", "RunState", "Status", "Tally", "Token", "Wave", "activation_id", "scope_prefix"]
 
 Status: TypeAlias = Literal["queued", "ready", "running", "retrying", "asking", "failed"]
 """Of a live activation. ``queued``: its `each` runs as many as it may. ``ready``: may start. ``running``: handed to the
@@ -101,6 +101,7 @@ class Activation:
         expires_at: Of a question: after this, no answer is taken.
         retry_at: When the next attempt is due.
         doubt: A person was asked whether an irreversible node happened.
+        cause: The error that led here, over an `on_error` edge.
     """
 
     id: str
@@ -120,6 +121,7 @@ class Activation:
     expires_at: float | None = None
     retry_at: float | None = None
     doubt: bool = False
+    cause: ErrorInfo | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -131,12 +133,14 @@ class Token:
         discriminator: Orders the tokens of one edge.
         revision: What it brings.
         fans: The `each` passes around the join.
+        cause: The error that it brings, over an `on_error` edge.
     """
 
     edge: int
     discriminator: Discriminator
     revision: Revision
     fans: Fans
+    cause: ErrorInfo | None = None
 
     @property
     def inside(self) -> Fans:
@@ -149,15 +153,41 @@ class Wave(Watcher):
 
     Attributes:
         tokens: What has come.
-        fired: Of a race: it has fired, and what comes now is absorbed.
+        fired: It has fired, or lost its race: what comes now is absorbed.
+        asked: Of `until`: how many tokens there were when it was asked last.
+        excused: Activations that have failed and that it does without.
     """
 
-    __slots__ = ("fired", "tokens")
+    __slots__ = ("asked", "excused", "fired", "tokens")
 
     def __init__(self, join: int, stamp: Stamp):
         super().__init__(join, stamp)
         self.tokens: list[Token] = []
         self.fired = False
+        self.asked = 0
+        self.excused: list[Activation] = []
+
+    @property
+    def vertex(self) -> int:
+        """Where it waits."""
+        return self.join
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """What one limit has counted in one instance of a loop, for as long as anything is in there.
+
+    Attributes:
+        began: The run's active seconds when it was entered.
+        inside: How many live items are in there.
+        steps: How many nodes have finished in there.
+        over: It has been reached.
+    """
+
+    began: float
+    inside: int = 0
+    steps: int = 0
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +223,11 @@ class RunState:
         waves: Joins that wait, and races that have fired.
         ready: Activations to hand to the driver, in the order in which they became ready.
         lost: Revisions of losing branches.
+        keeps: They gave something to reducers, which the end has to see.
+        undecided: `until` joins to which something came since they were asked, by id.
+        refused: Activations that a limit on turns stopped.
+        tallies: What limits of loops count, by the limit's index and the instance of what it limits.
+        closed: Questions that were withdrawn by the last events; the driver takes them out.
         status: Of the run.
         seq: The number of the next event.
         steps: How many nodes have finished.
@@ -219,6 +254,11 @@ class RunState:
     waves: dict[tuple[int, Stamp], Wave] = field(default_factory=dict)
     ready: OrderedDict[str, None] = field(default_factory=OrderedDict)
     lost: list[Revision] = field(default_factory=list)
+    keeps: bool = False
+    undecided: dict[str, Wave] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    tallies: dict[tuple[int, Stamp], Tally] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
     status: RunStatus = "running"
     seq: int = 0
     steps: int = 0
@@ -241,7 +281,8 @@ class RunState:
     def of(plan: Plan) -> RunState:
         """The state before the first event."""
         reducers = {name: spec.reducer for name, spec in plan.schema.fields.items() if spec.reducer is not None}
-        return RunState(plan, Marking(plan.topology), Revisions(reducers, plan.topology.key))
+        private = [name for call in plan.calls for name in call.private]
+        return RunState(plan, Marking(plan.topology), Revisions(reducers, plan.topology.key, private))
 
     @property
     def heads(self) -> list[Revision]:
@@ -276,6 +317,8 @@ def _stamp_text(stamp: Stamp) -> str:
         if isinstance(coordinate, int):
             text += f".{coordinate}" if turns else f"@{coordinate}"
             turns = True
+        elif coordinate[1] < 0:  # a call: the loops around it and in it are told as one
+            text += f"({_discriminator_text(coordinate[0])})" if coordinate[0] else ""
         else:
             maker, index = coordinate
             text += f"#{index}" if not maker else f"#{index}({_discriminator_text(maker)})"

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestra_graph.core import events as ev
-from orchestra_graph.core.evolve import set_status
 from orchestra_graph.core.revisions import Cell, Conflict, Delta, Folded, Grown, Plain, Revision, View, history
-from orchestra_graph.core.run import Activation, Fan, Fans, Halt, RunState, Status, Token, Wave, activation_id
+from orchestra_graph.core.run import Activation, Fan, Fans, Halt, RunState, Status, Tally, Token, Wave, activation_id
+from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.plan import Plan
 
@@ -32,6 +32,8 @@ _COUNTS = (
     "steps_allowed",
     "seconds_allowed",
     "turns_allowed",
+    "keeps",
+    "refused",
 )
 _ACTIVATION = ("status", "attempt", "since", "started", "asked", "question", "to", "expires_at", "retry_at", "doubt")
 
@@ -78,7 +80,8 @@ class _Freezer:
     def body(self) -> dict[str, Any]:
         run = self.run
         lost = run.lost
-        heads = run.heads + lost
+        excused = [activation for wave in run.waves.values() for activation in wave.excused]
+        heads = run.heads + lost + [activation.revision for activation in excused]
         if run.result is not None:
             # Nothing goes on, so its view is enough; made again from its parents, losers would count like the rest.
             heads, lost = [run.result], []
@@ -91,7 +94,8 @@ class _Freezer:
         frozen["base"] = {} if base is None else self._cells(base.seen())
         frozen["revisions"] = [_revision_out(r) for r in sorted(since, key=lambda r: r.index)]
         frozen["live"] = [self._activation(a) for a in run.live.values()]
-        frozen["waves"] = [[w.join, w.stamp, w.fired, [self._token(t) for t in w.tokens]] for w in run.waves.values()]
+        frozen["waves"] = [self._wave(wave) for wave in run.waves.values()]
+        frozen["tallies"] = [[i, prefix, t.began, t.steps, t.over] for (i, prefix), t in run.tallies.items()]
         frozen["lost"] = [r.index for r in lost]
         frozen["result"] = None if run.result is None else run.result.index
         frozen["fans"] = [self._fan(fan) for fan in self.fan_list]
@@ -110,12 +114,17 @@ class _Freezer:
         return {"conflict": cell.writers}
 
     def _activation(self, a: Activation) -> list[Any]:
-        error = None if a.error is None else [a.error.type, a.error.message]
+        errors = [_error_out(a.error), _error_out(a.cause)]
         more = [getattr(a, name) for name in _ACTIVATION]
-        return [a.vertex, a.stamp, a.discriminator, a.revision.index, self._fans_of(a.fans), error, more]
+        return [a.vertex, a.stamp, a.discriminator, a.revision.index, self._fans_of(a.fans), errors, more]
+
+    def _wave(self, wave: Wave) -> list[Any]:
+        excused = [self._activation(activation) for activation in wave.excused]
+        return [wave.join, wave.stamp, wave.fired, wave.asked, [self._token(t) for t in wave.tokens], excused]
 
     def _token(self, token: Token) -> list[Any]:
-        return [token.edge, token.discriminator, token.revision.index, self._fans_of(token.fans)]
+        fans, cause = self._fans_of(token.fans), _error_out(token.cause)
+        return [token.edge, token.discriminator, token.revision.index, fans, cause]
 
     def _fans_of(self, fans: Fans) -> list[list[int]]:
         return [[self._number(fan), index] for fan, index in fans]
@@ -137,6 +146,14 @@ def _revision_out(revision: Revision) -> list[Any]:
 
 def _place_of(delta: Delta | None) -> Any:
     return None if delta is None else [delta.vertex, delta.stamp, delta.discriminator]
+
+
+def _error_out(error: ev.ErrorInfo | None) -> list[str] | None:
+    return None if error is None else [error.type, error.message]
+
+
+def _error_in(error: Sequence[str] | None) -> ev.ErrorInfo | None:
+    return None if error is None else ev.ErrorInfo(*error)
 
 
 def _halt_out(halt: Halt) -> list[Any]:
@@ -186,13 +203,14 @@ class _Thawer:
         run, frozen = self.made, self.frozen
         self._revisions()
         self.fans = [self._fan(fan) for fan in frozen["fans"]]
+        for index, prefix, began, steps, over in frozen["tallies"]:
+            run.tallies[index, _tuples(prefix)] = Tally(began, 0, steps, over)
         for item in frozen["live"]:
             self._activation(item)
         for item in frozen["waves"]:
             self._wave(item)
         for wave in run.waves.values():
-            if not run.marking.blocked(wave) and run.halt is None and not frozen["halt"]:
-                raise EngineBug(f"the wave {run.name(wave.join)} {wave.stamp} of a snapshot waits for nothing")
+            self._watch(wave)
         run.lost = [self.revisions[index].hold() for index in frozen["lost"]]
         run.result = None if frozen["result"] is None else self.revisions[frozen["result"]].hold()
         run.turns = {(vertex, _tuples(scope)): count for vertex, scope, count in frozen["turns"]}
@@ -207,6 +225,15 @@ class _Thawer:
             if not revision.holders and revision.children < 2:
                 revision.view = None
         return run
+
+    def _watch(self, wave: Wave) -> None:
+        run = self.made
+        blocked = run.marking.blocked(wave)
+        if not blocked and self.frozen["halt"] is None:
+            raise EngineBug(f"the wave {run.name(wave.join)} {wave.stamp} of a snapshot waits for nothing")
+        until = self.plan.topology.rule[wave.join].kind == "until"
+        if blocked and until and not wave.fired and len(wave.tokens) > wave.asked:
+            run.undecided[activation_id(run.name(wave.join), wave.stamp, ())] = wave
 
     def _revisions(self) -> None:
         if self.frozen["base_index"] is None:
@@ -223,7 +250,9 @@ class _Thawer:
         identity = activation_id(self.made.name(vertex), stamp, discriminator)
         event = self.rows[seq]
         replaced = event.replaced if isinstance(event, ev.NodeFinished) else ()
-        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced)
+        node = self.plan.nodes[vertex]
+        drops = self.plan.calls[node.call].private if node.kind == "leave" and node.call is not None else ()
+        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced, drops)
 
     def _writes(self, seq: int) -> Mapping[str, Any]:
         event = self.rows[seq]
@@ -257,7 +286,17 @@ class _Thawer:
         return tuple((self.fans[number], index) for number, index in frozen)
 
     def _activation(self, frozen: Sequence[Any]) -> None:
-        vertex, stamp, discriminator, revision, fans, error, more = frozen
+        activation, status = self._made_activation(frozen)
+        self.made.live[activation.id] = activation
+        set_status(self.made, activation, status)
+        queued = status == "queued"
+        fans = activation.fans[:-1] if queued else activation.fans
+        self._enter(activation.vertex, activation.stamp, fans, activation)
+        if queued:
+            activation.fans[-1][0].queue(activation.id)
+
+    def _made_activation(self, frozen: Sequence[Any]) -> tuple[Activation, Status]:
+        vertex, stamp, discriminator, revision, fans, errors, more = frozen
         values = dict(zip(_ACTIVATION, more, strict=True))
         status: Status = "ready" if values["status"] == "running" else values["status"]
         stamp, discriminator = _tuples(stamp), _tuples(discriminator)
@@ -268,27 +307,29 @@ class _Thawer:
             discriminator=discriminator,
             revision=self.revisions[revision].hold(),
             fans=self._fans_of(fans),
-            error=None if error is None else ev.ErrorInfo(*error),
+            error=_error_in(errors[0]),
+            cause=_error_in(errors[1]),
             **{**values, "status": "queued"},
         )
-        self.made.live[activation.id] = activation
-        set_status(self.made, activation, status)
-        queued = status == "queued"
-        self._enter(vertex, stamp, activation.fans[:-1] if queued else activation.fans)
-        if queued:
-            activation.fans[-1][0].queue(activation.id)
+        return activation, status
 
     def _wave(self, frozen: Sequence[Any]) -> None:
-        join, stamp, fired, tokens = frozen
+        join, stamp, fired, asked, tokens, excused = frozen
         wave = Wave(join, _tuples(stamp))
-        wave.fired = fired
-        for edge, discriminator, revision, fans in tokens:
-            token = Token(edge, _tuples(discriminator), self.revisions[revision].hold(), self._fans_of(fans))
+        wave.fired, wave.asked = fired, asked
+        for edge, discriminator, revision, fans, cause in tokens:
+            held = self.revisions[revision].hold()
+            token = Token(edge, _tuples(discriminator), held, self._fans_of(fans), _error_in(cause))
             wave.tokens.append(token)
-            self._enter(join, wave.stamp, token.inside)
+            self._enter(join, wave.stamp, token.inside, wave)
+        wave.excused = [self._made_activation(one)[0] for one in excused]
         self.made.waves[join, wave.stamp] = wave
 
-    def _enter(self, vertex: int, stamp: Any, fans: Fans) -> None:
-        self.made.marking.enter(vertex, stamp)
-        for fan, index in fans:
-            fan.enter(index)
+    def _enter(self, vertex: int, stamp: Any, fans: Fans, item: Activation | Wave) -> None:
+        run = self.made
+        run.marking.enter(vertex, stamp, item)
+        for index in self.plan.tallied.get(vertex, ()):
+            key = index, stamp[: self.plan.caps[index].depth]
+            run.tallies[key].inside += 1
+        for fan, place in fans:
+            fan.enter(place)

@@ -6,25 +6,28 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
 from orchestra_graph.errors import Problem, nearest
-from orchestra_graph.graph.edges import Group, label_of
+from orchestra_graph.graph.edges import Choice, Group, label_of
 from orchestra_graph.graph.fits import element_of, fits, is_collection, iterated, literal, members, same_value, value_of
 from orchestra_graph.graph.paths import NoStep, type_at
 from orchestra_graph.graph.plan import PlanNode
-from orchestra_graph.graph.reads import UNWRITTEN, Read, asked_of, choice_type, path_of
+from orchestra_graph.graph.reads import UNWRITTEN, Read, asked_of, choice_type, given_of, path_of
 from orchestra_graph.graph.signature import type_name
-from orchestra_graph.graph.subject import Subject, in_code, shown, shown_value
+from orchestra_graph.graph.subject import Subject, in_code, short, shown, shown_value
 from orchestra_graph.graph.topology import Scope
 from orchestra_graph.state.schema import FieldSpec
 
-__all__ = ["items_fit", "paths_exist", "reads_are_there", "switches_name_all"]
+__all__ = ["inputs_fit", "items_fit", "paths_exist", "reads_are_there", "switches_name_all"]
 
 
 def paths_exist(subject: Subject) -> Iterator[Problem]:
     """Every step of a dotted path must exist."""
-    for asked in asked_of(subject.plan):
-        if not isinstance(asked.choice, str):
+    plan = subject.plan
+    named = [(asked.choice, asked.who(plan), asked.where) for asked in asked_of(plan)]
+    named += [(g.choice, f"what {g.who} takes as {short(g.name)}", g.where) for g in given_of(plan)]
+    for choice, who, where in named:
+        if not isinstance(choice, str):
             continue
-        root, *steps = path_of(asked.choice)
+        root, *steps = path_of(choice)
         try:
             type_at(subject.schema.fields[root].annotation, steps)
         except NoStep as missing:
@@ -32,10 +35,31 @@ def paths_exist(subject: Subject) -> Iterator[Problem]:
             hint = nearest(steps[missing.step], missing.known)
             yield Problem(
                 code="unknown-path",
-                what=f"{asked.who(subject.plan)} leads to '{steps[missing.step]}', which {holder} has not.{hint}",
+                what=f"{who} leads to '{steps[missing.step]}', which {holder} has not.{hint}",
                 mend=f"{holder} has: {known}" if known else f'"{".".join([root, *steps[: missing.step]])}"',
-                where=asked.where,
+                where=where,
             )
+
+
+def inputs_fit(subject: Subject) -> Iterator[Problem]:
+    """What a function gives for a parameter, or for a field of a graph, must be of its type."""
+    for given in given_of(subject.plan):
+        if isinstance(given.choice, str):
+            continue
+        found, name = choice_type(subject.schema, given.choice), short(given.name)
+        if fits(found, given.wanted) is False:
+            yield Problem(
+                code="wrong-type-read",
+                what=f"{given.who} takes {name}: {type_name(given.wanted)}, but {_gives(given.choice)} "
+                f"{type_name(found)}",
+                mend=f"def {label_of(given.choice)}(...) -> {type_name(given.wanted)}: ...",
+                where=given.where,
+            )
+
+
+def _gives(choice: Choice) -> str:
+    name = label_of(choice)
+    return "the lambda gives" if name == "..." else f"{name} gives"
 
 
 # -- each ------------------------------------------------------------------------------------------------
@@ -57,6 +81,10 @@ def items_fit(subject: Subject) -> Iterator[Problem]:
         for param in node.params:
             if param.kind == "item":
                 yield from _item(subject, node, param.name, param.annotation)
+        for transfer in node.transfers:
+            if transfer.kind == "item":
+                wanted = subject.schema.fields[transfer.field].annotation
+                yield from _item(subject, node, short(transfer.field), wanted)
 
 
 def _items(subject: Subject, choice: Any) -> Any:
@@ -69,11 +97,11 @@ def _items(subject: Subject, choice: Any) -> Any:
 
 
 def _item(subject: Subject, node: PlanNode, name: str, wanted: Any) -> Iterator[Problem]:
-    scope = _innermost(subject, node.index)
+    scope, kind = _innermost(subject, node.index), "graph" if node.kind == "enter" else "node"
     if scope is None:
         yield Problem(
             code="item-outside-each",
-            what=f"node '{node.name}' takes {name}: Item[{type_name(wanted)}], but it is in the body of no each",
+            what=f"{kind} '{node.name}' takes {name}: Item[{type_name(wanted)}], but it is in the body of no each",
             mend=f'graph.each(..., "items", {node.name}, collect=...)',
             where=node.where,
         )
@@ -84,7 +112,7 @@ def _item(subject: Subject, node: PlanNode, name: str, wanted: Any) -> Iterator[
     if element is not None and fits(element, wanted) is False:
         yield Problem(
             code="wrong-type-read",
-            what=f"node '{node.name}' takes {name}: Item[{type_name(wanted)}], but each element of "
+            what=f"{kind} '{node.name}' takes {name}: Item[{type_name(wanted)}], but each element of "
             f"{_choice(group)} after '{source.name}' is {type_name(element)}",
             mend=f"{name}: Item[{type_name(element)}]",
             where=node.where,
@@ -92,7 +120,7 @@ def _item(subject: Subject, node: PlanNode, name: str, wanted: Any) -> Iterator[
 
 
 def _innermost(subject: Subject, vertex: int) -> Scope | None:
-    around = [scope for scope in subject.plan.topology.scopes if vertex in scope.members]
+    around = [scope for scope in subject.plan.topology.scopes if vertex in scope.members and not scope.call]
     return min(around, key=lambda scope: len(scope.members), default=None)
 
 
@@ -115,7 +143,7 @@ def reads_are_there(subject: Subject) -> Iterator[Problem]:
                 code="wrong-type-read",
                 what=f"{read.who} reads {spec.name}: {type_name(read.wanted)}, "
                 f"but {subject.field(spec.name)} is {type_name(spec.annotation)}",
-                mend=f"{spec.name}: {type_name(spec.annotation)}",
+                mend=f"{short(spec.name)}: {type_name(spec.annotation)}",
                 where=read.where,
             )
             continue
@@ -152,6 +180,8 @@ def _found(subject: Subject, spec: FieldSpec, member: Any, walk: Sequence[int], 
     if walk[0] == 0:
         return f"{spec.name} may {'still ' if by_default else ''}be {shown(member)}{way}"
     writer = subject.plan.nodes[walk[0]]
+    if spec.name not in writer.writes.fields:
+        return f"{spec.name} may be {shown(member)}"
     return f"'{writer.name}' writes {spec.name}: {type_name(writer.writes.fields[spec.name])}{way}"
 
 
@@ -159,11 +189,12 @@ def _write_it(subject: Subject, spec: FieldSpec, walk: Sequence[int]) -> str:
     nodes = subject.plan.nodes
     writers = [n.name for n in nodes if spec.name in n.writes.certain and n.index not in walk]
     source = walk[-2] if len(walk) > 1 else 0
-    mend = f'Let a node write it:   @node(writes="{spec.name}")'
+    name = short(spec.name)
+    mend = f'Let a node write it:   @node(writes="{name}")'
     if writers:
         edge = f"graph.edge({subject.name(source)}, {writers[0]})" if source else f"graph.start({writers[0]})"
         mend = f"Lead that way through one that writes it:   {edge}"
-    return f"{mend}\nOr have it given at the start:   {spec.name}: {type_name(spec.annotation)}"
+    return f"{mend}\nOr have it given at the start:   {name}: {type_name(spec.annotation)}"
 
 
 def _lead_away(subject: Subject, read: Read, member: Any, walk: Sequence[int]) -> str:

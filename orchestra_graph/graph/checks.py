@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TypeAlias
 
 from orchestra_graph.errors import Problem
-from orchestra_graph.graph.check_reads import items_fit, paths_exist, reads_are_there, switches_name_all
+from orchestra_graph.graph.check_reads import inputs_fit, items_fit, paths_exist, reads_are_there, switches_name_all
 from orchestra_graph.graph.check_runs import caches_are_safe, loops_are_clear, people_stand_before, writes_are_apart
 from orchestra_graph.graph.check_writes import names_are_free, reducers_fit, writes_fit
 from orchestra_graph.graph.plan import Plan
@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     reducers_fit,
     writes_fit,
     paths_exist,
+    inputs_fit,
     items_fit,
     reads_are_there,
     switches_name_all,

@@ -87,6 +87,8 @@ class _Compiler:
             if param.kind == "field":
                 param = replace(param, source=frame.choice(param.source))
                 self._known(param.source, part.where, f"'{param.name}' of '{node.name}'")
+            elif param.kind == "view":
+                param = replace(param, view={name: fields[field] for name, field in param.view.items()})
             params.append(param)
         writes = found.writes
         names = {**{field: field for field in writes.fields}, **writes.names}
@@ -273,6 +275,7 @@ class _Compiler:
         if any(p.kind == "state" for p in signature.params):
             return tuple(frame.fields.values())
         sources = [choice_reads(p.source) for p in signature.params if p.kind == "field"]
+        sources += [tuple(p.view.values()) for p in signature.params]
         return tuple(dict.fromkeys(name for names in sources for name in names))
 
     def _passage(self, kind: Any, transfers: Sequence[Transfer], frame: Frame, common: Mapping[str, Any]) -> PlanNode:

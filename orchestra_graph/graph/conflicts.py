@@ -15,6 +15,9 @@ it may fire, and a lineage is never more than one turn ahead. Two lineages that 
 in one wave: there they meet, and it is a conflict if both have written. What makes this more than what can happen: the
 choices of the two lineages are taken as independent, and a third lineage that overwrites both is not seen.
 
+Of the members of a race only one gets through: a lineage that comes to one of them after the other lineage has been
+through a rival, in the same turn and instance, is followed no further.
+
 All fields are looked at together: of every pair are kept the fields that the one, the other or both lineages can have
 written.
 """
@@ -57,15 +60,25 @@ class Meeting(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two lineages: where they stand, and how their stamps compare (see the module)."""
+    """Two lineages: where they stand, and how their stamps compare (see the module).
+
+    Attributes:
+        one: Where the one stands.
+        other: Where the other stands.
+        apart: How their stamps compare.
+        won: The members of races that the one has been through, as bits, as long as the other can still lose there.
+        its: The same of the other.
+    """
 
     one: int
     other: int
     apart: int
+    won: int = 0
+    its: int = 0
 
     def turned(self) -> Pair:
         """The same pair, named the other way round."""
-        return Pair(self.other, self.one, -self.apart if self.apart in (1, -1) else self.apart)
+        return Pair(self.other, self.one, -self.apart if self.apart in (1, -1) else self.apart, self.its, self.won)
 
 
 class _Edge(NamedTuple):
@@ -90,10 +103,17 @@ class Pairs:
     Args:
         topology: The graph.
         ways: What each vertex may follow.
+        races: Vertices of which only one gets through.
     """
 
-    def __init__(self, topology: Topology, ways: Sequence[Ways]):
+    def __init__(self, topology: Topology, ways: Sequence[Ways], *, races: Sequence[Sequence[int]] = ()):
         self.topology, self.ways = topology, ways
+        self._rivals: dict[int, int] = {}
+        for race in races:
+            for member in race:
+                others = sum(1 << v for v in race if v != member)
+                self._rivals[member] = self._rivals.get(member, 0) | others
+        self._unwritten = {e for w in ways for e in w.unwritten()}
         by_key = sorted(range(topology.size), key=lambda v: topology.key(v, (0,) * len(topology.chain[v]), ()))
         self._place = {v: i for i, v in enumerate(by_key)}
         possible = [w.possible() for w in ways]
@@ -122,12 +142,12 @@ class Pairs:
         else:
             depth = apart - 2 if apart > 1 else self._depths[pair.one]
         if 0 <= turns < depth:
-            return Pair(target, other, -1 if turns < together else 0)
+            return Pair(target, other, -1 if turns < together else 0, pair.won, pair.its)
         if turns == depth and apart == 1:
-            return Pair(target, other, 0)
+            return Pair(target, other, 0, pair.won, pair.its)
         if apart and shared > depth:
-            return Pair(target, other, apart)
-        return Pair(target, other, 2 + enters if 0 <= enters < together else 0)
+            return Pair(target, other, apart, pair.won, pair.its)
+        return Pair(target, other, 2 + enters if 0 <= enters < together else 0, pair.won, pair.its)
 
     def _together(self, one: int, other: int) -> int:
         """How many regions two vertices share; asked for every move, and there are few different chains."""
@@ -149,10 +169,35 @@ class Pairs:
                 half = self._move(Pair(fork, fork, 0), first)
                 yield fork, self._move(half.turned(), second).turned()
 
-    def _follow(self, pair: Pair) -> Iterator[Pair]:
-        """Every next pair; the lineage that moved is named first."""
+    def _follow(self, pair: Pair) -> Iterator[tuple[int, Pair]]:
+        """Every next pair, with the edge; the lineage that moved is named first."""
         for edge in self._out[pair.one]:
-            yield self._move(pair, edge)
+            moved = self._move(pair, edge)
+            if self._rivals:
+                done = edge not in self._unwritten
+                if done and pair.its & self._rivals.get(pair.one, 0):
+                    continue
+                moved = moved._replace(won=self._won(pair) if done else pair.won, its=self._kept(pair, edge))
+            yield edge, moved
+
+    def _won(self, pair: Pair) -> int:
+        """The races that the first lineage has won, once it is through the vertex at which it stands."""
+        if pair.one not in self._rivals or pair.apart:
+            return pair.won
+        beside = self._together(pair.one, pair.other) == self._depths[pair.one]
+        return pair.won | 1 << pair.one if beside else pair.won
+
+    def _kept(self, pair: Pair, edge: int) -> int:
+        """Those races that the other has won in which the first lineage can still lose, once it has followed *edge*."""
+        if not pair.its:
+            return 0
+        _, shared, turns, _ = self._edges[edge]
+        kept = 0
+        for member in self._rivals:
+            around = self._depths[member]
+            if pair.its >> member & 1 and shared >= around and not 0 <= turns < around:
+                kept |= 1 << member
+        return kept
 
     def _meets(self, pair: Pair) -> bool:
         """Whether both lineages are in one wave."""
@@ -212,8 +257,8 @@ class Pairs:
         while todo:
             pair = todo.pop()
             one, other, both = known[pair]
-            own = writes[pair.one]
-            for after in self._follow(pair):
+            for edge, after in self._follow(pair):
+                own = 0 if edge in self._unwritten else writes[pair.one]
                 reach(after, one | own, other, both | other & own)
         return found
 
@@ -247,7 +292,7 @@ class Pairs:
                 yield pair
             if len(known) > MOST_PAIRS:
                 raise TooManyPairs
-            todo += self._follow(pair)
+            todo += (after for _, after in self._follow(pair))
 
     # -- one field, with the way there ---------------------------------------------------------------
 
@@ -265,7 +310,7 @@ class Pairs:
         todo: list[_State] = []
 
         def reach(state: _State, step: _Step) -> None:
-            (first, second, _), one, other = state
+            (first, second, *_), one, other = state
             if state in came or first not in leads or second not in leads:
                 return
             if (one or first in writing) and (other or second in writing):
@@ -282,8 +327,8 @@ class Pairs:
                 if not self._parts(pair.one):
                     continue
             first = self._is_earlier(pair)
-            for after in self._follow(pair if first else pair.turned()):
-                wrote = writes[pair.one if first else pair.other]
+            for edge, after in self._follow(pair if first else pair.turned()):
+                wrote = edge not in self._unwritten and writes[pair.one if first else pair.other]
                 flags = (one or wrote, other) if first else (one, other or wrote)
                 reach((after if first else after.turned(), *flags), _Step(state, came[state].fork, first))
         return None

@@ -2,8 +2,8 @@
 
 Three-valued on purpose. The checks speak only where the answer is no: what cannot be decided from two annotations
 (a class that says nothing of its attributes, the signature of a method, `Any`) is said to nobody. Values are only
-read here, so containers are compared covariantly: a ``list[Invoice]`` fits ``list[Document]``. A TypedDict and a Protocol
-are compared member by member.
+read here, so containers are compared covariantly: a ``list[Invoice]`` fits ``list[Document]``. A TypedDict and a
+Protocol are compared member by member.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.topology import Topology
 from orchestra_graph.graph.ways import Ways, may_follow, may_follow_with
 
-__all__ = ["Facts", "Flow", "Losses", "Waves", "Withdrawal"]
+__all__ = ["Facts", "Flow", "Losses", "Race", "Waves", "Withdrawal", "solve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,26 @@ class Withdrawal:
         edge: Where the run goes on.
         members: The vertices whose work is withdrawn.
         counts: It comes up when the vertex of the edge is to start once more; otherwise at any moment.
+        in_turn: That vertex never runs several times at once, so it has been done when it comes up.
     """
 
     edge: int
     members: frozenset[int]
     counts: bool = True
+    in_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """Vertices of which only one gets through.
+
+    Attributes:
+        regions: The regions around it: in each of their turns and instances there is one race.
+        lost: For each of the vertices: those at which a token may get lost when that one wins.
+    """
+
+    regions: tuple[int, ...]
+    lost: tuple[frozenset[int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +94,13 @@ class Losses:
 
     Attributes:
         vertices: Those at which a token may be withdrawn or absorbed.
+        races: The races.
         limits: The limits that lead on.
         ends: For the last vertex of a graph that may be ended early: the vertices whose work is then withdrawn.
     """
 
     vertices: frozenset[int] = frozenset()
+    races: Sequence[Race] = ()
     limits: Sequence[Withdrawal] = ()
     ends: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
@@ -138,12 +155,12 @@ class Waves:
         return self._known[edges]
 
 
-def _losing(topology: Topology) -> set[int]:
+def _losing(topology: Topology) -> frozenset[int]:
     """The vertices at which a token may be lost: absorbed, left without a partner, or withdrawn."""
     lost = {v for v, rule in enumerate(topology.rule) if rule.races or rule.kind == "zipped"}
     before: list[list[int]] = [[topology.edges[e][0] for e in into] for into in topology.into]
     cancelling = [v for v, rule in enumerate(topology.rule) if rule.races and rule.cancel_rest]
-    return lost | (reachable(cancelling, before) - set(cancelling))
+    return frozenset(lost | (reachable(cancelling, before) - set(cancelling)))
 
 
 class _Wave:
@@ -153,7 +170,8 @@ class _Wave:
         join: The vertex.
         edges: Its in-edges that meet.
         inside: The vertices from which a token gets to the join in the same turn; later ones first.
-        away: Those of them whose token can stay out of the wave, whatever facts it has.
+        away: Those of them whose token can stay out of the wave, whatever facts it has: for every race, and each of
+            its winners.
     """
 
     def __init__(self, waves: Waves, join: int, edges: tuple[int, ...], own: frozenset[int] | None):
@@ -175,10 +193,10 @@ class _Wave:
         """
         edges, ways = self.topology.edges, list(waves.ways)
         for limit in waves.losses.limits:
-            if self.join not in limit.members or edges[limit.edge][1] in limit.members:
-                for vertex in limit.members:
-                    if (limit.edge,) not in ways[vertex].instead:
-                        ways[vertex] = replace(ways[vertex], instead=(*ways[vertex].instead, (limit.edge,)))
+            ends = self.join in limit.members and edges[limit.edge][1] not in limit.members
+            for vertex in {*limit.members, edges[limit.edge][0]}:
+                others = tuple(a for a in ways[vertex].instead if a != (limit.edge,))
+                ways[vertex] = replace(ways[vertex], instead=others if ends else (*others, (limit.edge,)))
         return ways
 
     def _fix(self, regions: Sequence[int]) -> None:
@@ -229,8 +247,25 @@ class _Wave:
         return edge in self._leaving or target not in self._found
 
     def _find_away(self, waves: Waves) -> None:
-        lost = waves.loses | waves.losses.ends.get(self.join, frozenset())
-        away = {v for v in self.inside if v in lost and v != self.join}
+        losses = waves.losses
+        lost = waves.loses | losses.ends.get(self.join, frozenset())
+        here = [race for race in losses.races if self._is_fixed(race)]
+        for race in losses.races:
+            if race not in here:
+                lost |= frozenset().union(*race.lost)
+        self.away: list[list[set[int]]] = []
+        for race in here:
+            others = lost.union(*(some for other in here if other is not race for some in other.lost))
+            self.away.append([self._away(others | some) for some in race.lost])
+        if not here:
+            self.away.append([self._away(lost)])
+
+    def _is_fixed(self, race: Race) -> bool:
+        """Whether there is one such race in a wave."""
+        return self.topology.chain[self.join][: len(race.regions)] == race.regions
+
+    def _away(self, lost: Iterable[int]) -> set[int]:
+        away = set(self.inside).intersection(lost) - {self.join}
 
         def out(edge: int) -> int:
             return int(not self.arrives(edge) and (self.leaves(edge) or self.topology.edges[edge][1] in away))
@@ -242,7 +277,7 @@ class _Wave:
                 if vertex != self.join and vertex not in away and may_follow(self.ways[vertex], out, 1):
                     away.add(vertex)
                     grows = True
-        self.away = away
+        return away
 
     def lacking(self, asked: int, over: Sequence[int], begin: int) -> int:
         """Which of the facts *asked* no token of some wave brings.
@@ -252,9 +287,17 @@ class _Wave:
             over: What surely holds on every edge.
             begin: Where all walks begin, beside the turns.
         """
+        for winners in self.away:
+            missed = 0
+            for away in winners:
+                missed |= self._lacking(asked & ~missed, over, begin, away)
+            asked &= missed
+        return asked
+
+    def _lacking(self, asked: int, over: Sequence[int], begin: int, away: set[int]) -> int:
         edges, ways = self.topology.edges, self.ways
         without = dict.fromkeys(self.inside, 0)
-        without.update(dict.fromkeys(self.away, asked))
+        without.update(dict.fromkeys(away, asked))
 
         def lacks(edge: int) -> int:
             """Facts that a token on this edge need not bring to the wave."""
@@ -263,7 +306,7 @@ class _Wave:
             if self.leaves(edge):
                 return asked
             target = edges[edge][1]
-            return without[target] & ~over[edge] if target not in self.away else asked
+            return without[target] & ~over[edge] if target not in away else asked
 
         grows = True
         while grows:
@@ -342,6 +385,10 @@ class Flow:
     def over(self, edge: int) -> int:
         """What holds on *edge*."""
         return self._over[edge]
+
+    def unbroken(self, vertex: int) -> int:
+        """What no write breaks that is visible at *vertex*."""
+        return self._clean[vertex]
 
     def _solve(self) -> None:
         order = [v for v in self.topology.order if v != 0]
@@ -467,6 +514,21 @@ class Flow:
                         towards[source] = here
                         todo.append(source)
         return (vertex,)
+
+
+def solve(waves: Waves, facts: Facts) -> Flow:
+    """The flow from the start, in which what a limit withdraws is looked at more closely.
+
+    A limit on the turns of a vertex comes up when it is to start once more. What has happened since it was last done is
+    followed from there.
+    """
+    flow, again = Flow(waves, facts), dict[int, int]()
+    for limit in waves.losses.limits:
+        if limit.counts and limit.in_turn:
+            vertex = waves.topology.edges[limit.edge][0]
+            later = Flow(waves, replace(facts, initial=flow.after(vertex)), vertex, failed=flow.before[vertex])
+            again[limit.edge] = later.before[vertex] & flow.unbroken(vertex)
+    return Flow(waves, replace(facts, again=again)) if any(again.values()) else flow
 
 
 def _follow(vertex: int | None, towards: Mapping[int, int | None]) -> Iterator[int]:

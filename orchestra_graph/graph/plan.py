@@ -20,7 +20,7 @@ from orchestra_graph.state.schema import Schema, State
 __all__ = ["Call", "Cap", "Param", "Plan", "PlanNode", "Shape", "Transfer", "WriteSpec", "fingerprint_of", "form_of"]
 
 NodeKind = Literal["start", "work", "ask", "end", "enter", "leave"]
-ParamKind = Literal["field", "state", "context", "item", "resource"]
+ParamKind = Literal["field", "state", "view", "context", "item", "resource"]
 Shape = dict[str, Any]
 """The form of a graph as JSON: what its fingerprint is made of, what a database keeps beside a run, and what
 pictures are drawn from."""
@@ -36,6 +36,7 @@ class Param:
         annotation: Its type, without marks.
         resource: For a resource given by name.
         source: Of kind ``field``: what it is given, in field names of the plan; a path or a function of fields.
+        view: Of kind ``view``: its attributes, by what their fields are called in the plan.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Param:
     annotation: Any
     resource: str = ""
     source: Choice = ""
+    view: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,9 +218,24 @@ class Plan:
         return tuple(name for name, spec in self.schema.fields.items() if not spec.private)
 
     @cached_property
-    def caps_at(self) -> Mapping[int, tuple[int, ...]]:
-        """For a vertex the indices of the caps that it is inside of."""
-        return {v: tuple(i for i, c in enumerate(self.caps) if v in c.members) for v in range(len(self.nodes))}
+    def tallied(self) -> Mapping[int, tuple[int, ...]]:
+        """For a vertex the caps around it that count steps or seconds."""
+        found: dict[int, tuple[int, ...]] = {}
+        for index, cap in enumerate(self.caps):
+            for vertex in cap.members if cap.kind != "turns" else ():
+                found[vertex] = (*found.get(vertex, ()), index)
+        return found
+
+    @cached_property
+    def turned(self) -> Mapping[int, int]:
+        """For a vertex whose turns are limited the cap that does it: the lowest."""
+        caps = [i for i, cap in enumerate(self.caps) if cap.kind == "turns"]
+        return {self.caps[i].vertex: i for i in sorted(caps, key=lambda i: -self.caps[i].allowed)}
+
+    @cached_property
+    def opens(self) -> Mapping[int, Call]:
+        """The call that begins at a vertex."""
+        return {call.enter: call for call in self.calls}
 
     @cached_property
     def rivals(self) -> Mapping[int, tuple[frozenset[int], ...]]:

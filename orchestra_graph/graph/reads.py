@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+from orchestra_graph.graph.attributes import members_of
 from orchestra_graph.graph.edges import Choice, Group, Renamed, label_of
 from orchestra_graph.graph.fits import fits, is_collection, members
 from orchestra_graph.graph.paths import NoStep, type_at
@@ -17,11 +18,13 @@ from orchestra_graph.state.schema import Schema
 __all__ = [
     "UNWRITTEN",
     "Asked",
+    "Given",
     "Path",
     "Read",
     "asked_of",
     "choice_hints",
     "choice_type",
+    "given_of",
     "path_of",
     "reads_of",
     "takes_several",
@@ -72,7 +75,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked of the state when a node is done: by a `when=`, a switch or an `each`.
+    """What is asked of the state: by a `when=`, a switch or an `each` when a node is done; by an `until` at a join.
 
     Attributes:
         vertex: The node.
@@ -88,9 +91,34 @@ class Asked:
 
     def who(self, plan: Plan) -> str:
         """What messages call it."""
-        after = f"after '{plan.nodes[self.vertex].name}'"
-        named = f"path '{self.choice}'" if isinstance(self.choice, str) else f"function {label_of(self.choice)}"
-        return f"the {named} of the {self.kind} {after}"
+        name = plan.nodes[self.vertex].name
+        of = f"of the join '{name}'" if self.kind == "until" else f"of the {self.kind} after '{name}'"
+        return f"the {_named(self.choice)} {of}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a node, or a graph that stands in this one, is given; or what such a graph gives at its end.
+
+    Attributes:
+        vertex: Where.
+        name: The parameter, or the field that it is given to.
+        choice: A path or a function.
+        wanted: The type that it must have.
+        who: Who takes it, for messages.
+        where: File and line.
+    """
+
+    vertex: int
+    name: str
+    choice: Choice
+    wanted: Any
+    who: str
+    where: str
+
+
+def _named(choice: Choice) -> str:
+    return f"path '{choice}'" if isinstance(choice, str) else f"function {label_of(choice)}"
 
 
 def path_of(choice: str) -> Path:
@@ -99,8 +127,11 @@ def path_of(choice: str) -> Path:
 
 
 def asked_of(plan: Plan) -> Iterator[Asked]:
-    """What every node is asked when it is done."""
+    """What every node is asked when it is done; a join that waits until something holds, when something has come."""
     for node in plan.nodes:
+        predicate = plan.topology.rule[node.index].predicate
+        if predicate is not None:
+            yield Asked(vertex=node.index, kind="until", choice=predicate, where=node.where)
         for group in node.groups:
             if group.choice is not None:
                 yield Asked(vertex=node.index, kind=group.kind, choice=group.choice, where=group.where)
@@ -120,34 +151,59 @@ def choice_hints(choice: Choice) -> dict[str, Any]:
     return {choice.names.get(k, k): v for k, v in hints.items()} if isinstance(choice, Renamed) else hints
 
 
+def given_of(plan: Plan) -> Iterator[Given]:
+    """Everything that is given to a parameter, or to a field of a graph that stands in this one."""
+    for node in plan.nodes:
+        given = partial(Given, vertex=node.index, where=node.where)
+        for param in node.params:
+            if param.kind == "field":
+                who = f"'{node.name}'"
+                yield given(name=param.name, choice=param.source, wanted=param.annotation, who=who)
+            for name, field in param.view.items():
+                who = f"'{node.name}' (by {param.annotation.__name__})"
+                yield given(name=name, choice=field, wanted=members_of(param.annotation)[name], who=who)
+        for transfer in node.transfers:
+            if transfer.kind == "source" and node.kind == "enter":
+                wanted, who = plan.schema.fields[transfer.field].annotation, f"graph '{node.name}'"
+                yield given(name=transfer.field, choice=transfer.source, wanted=wanted, who=who)
+
+
 def reads_of(plan: Plan) -> Iterator[Read]:
     """Everything that is read, in the order of the nodes."""
+    for given in given_of(plan):
+        yield from _given(given)
     for node in plan.nodes:
-        yield from _parameters(plan, node)
+        if node.kind == "leave":
+            yield from _handed_out(plan, node)
     for asked in asked_of(plan):
         yield from _asked(plan, asked)
 
 
-def _parameters(plan: Plan, node: PlanNode) -> Iterator[Read]:
-    """What a node is given; what goes into a graph that stands there, and what comes out of it."""
-    given = [(param.source, param.annotation) for param in node.params if param.kind == "field"]
-    given += [(t.source, plan.schema.fields[t.field].annotation) for t in node.transfers if t.kind == "source"]
-    for choice, wanted in given:
-        if node.kind == "leave":  # what it writes is checked like every write
-            wanted = Any
-        read = partial(Read, vertex=node.index, who=f"'{node.name}'", where=node.where)
-        if not isinstance(choice, str):
-            hints = choice_hints(choice)
-            yield from (read(path=(name,), wanted=hints.get(name, Any)) for name in choice_reads(choice))
-            continue
-        path = path_of(choice)
-        yield from (read(path=path[:length], through=True) for length in range(1, len(path)))
-        yield read(path=path, wanted=wanted)
+def _given(given: Given) -> Iterator[Read]:
+    read = partial(Read, vertex=given.vertex, who=given.who, where=given.where)
+    if not isinstance(given.choice, str):
+        hints = choice_hints(given.choice)
+        for name in choice_reads(given.choice):
+            yield read(path=(name,), wanted=hints.get(name, Any))
+        return
+    path = path_of(given.choice)
+    for length in range(1, len(path)):
+        yield read(path=path[:length], through=True)
+    yield read(path=path, wanted=given.wanted)
+
+
+def _handed_out(plan: Plan, node: PlanNode) -> Iterator[Read]:
+    """What a graph gives at its end must have been written by then; whether it fits is looked at as a write."""
+    for transfer in node.transfers:
+        if isinstance(transfer.source, str) and transfer.kind == "source":
+            who = f"the end of graph '{node.name.removesuffix('/END')}'"
+            yield Read(vertex=node.index, path=path_of(transfer.source), who=who, where=node.where)
 
 
 def _asked(plan: Plan, asked: Asked) -> Iterator[Read]:
     """What is needed to answer: the parameters of a function; of a path every value that it leads through."""
-    read = partial(Read, vertex=asked.vertex, after=True, who=asked.who(plan), where=asked.where)
+    after = asked.kind != "until"
+    read = partial(Read, vertex=asked.vertex, after=after, who=asked.who(plan), where=asked.where)
     if not isinstance(asked.choice, str):
         hints = choice_hints(asked.choice)
         for name in choice_reads(asked.choice):
@@ -156,7 +212,7 @@ def _asked(plan: Plan, asked: Asked) -> Iterator[Read]:
     path = path_of(asked.choice)
     for length in range(1, len(path)):
         yield read(path=path[:length], through=True)
-    if asked.kind != "when":  # a condition may look at what is not there: it does not hold
+    if asked.kind not in ("when", "until"):  # a condition may look at what is not there: it does not hold
         yield read(path=path, through=asked.kind == "each")
 
 

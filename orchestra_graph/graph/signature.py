@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin
 
 from orchestra_graph.errors import Problem, nearest
+from orchestra_graph.graph.attributes import is_protocol, members_of, methods_of
 from orchestra_graph.graph.edges import Choice, Renamed
 from orchestra_graph.graph.fits import is_typed_dict
 from orchestra_graph.graph.node import ItemMark, Node, Resource
@@ -182,6 +183,8 @@ class _Reader:
             return special
         if name in self.schema.fields:
             return Param(name=name, kind="field", annotation=annotation, source=name)
+        if is_protocol(annotation) and members_of(annotation):
+            return self._view(name, annotation)
         if parameter.default is not parameter.empty:
             self._problem(
                 "parameter-default",
@@ -220,6 +223,29 @@ class _Reader:
         if isinstance(annotation, type) and issubclass(annotation, State) and issubclass(self.schema.state, annotation):
             return Param(name=name, kind="state", annotation=annotation)
         return None
+
+    def _view(self, name: str, protocol: Any) -> Param | None:
+        """A parameter that reads some fields, which a protocol lists."""
+        fields, state, called = members_of(protocol), self.schema.state.__name__, methods_of(protocol)
+        kind = protocol.__name__
+        if called:
+            self._problem(
+                "view-method",
+                f"parameter '{name}' is a {kind}, which has the method {called[0]}(): a view of {state} has attributes "
+                f"only",
+                f"Something given to the Engine:   {name}: Annotated[{kind}, Resource]",
+            )
+            return None
+        for field_name in fields:
+            if field_name not in self.schema.fields:
+                self._problem(
+                    "unknown-parameter",
+                    f"parameter '{name}' is a {kind}, whose '{field_name}' is no field of {state}."
+                    f"{nearest(field_name, list(self.schema.fields))}",
+                    f"{state} has: {', '.join(self.schema.fields)}",
+                )
+                return None
+        return Param(name=name, kind="view", annotation=protocol, view={field: field for field in fields})
 
     # -- what it writes -----------------------------------------------------------------------------
 

@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
+from orchestra_graph.graph.conflicts import Pairs, TooManyPairs
 from orchestra_graph.graph.edges import Group
 from orchestra_graph.graph.fits import value_of
 from orchestra_graph.graph.flow import Waves
+from orchestra_graph.graph.losses import losses_of
 from orchestra_graph.graph.paths import never_empty
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.reads import Read, path_of, reads_of, takes_several
@@ -18,7 +20,7 @@ from orchestra_graph.graph.values import Values
 from orchestra_graph.graph.ways import Ways, ways_of
 from orchestra_graph.state.schema import Schema
 
-__all__ = ["Subject", "in_code", "shown", "shown_value"]
+__all__ = ["Subject", "in_code", "short", "shown", "shown_value"]
 
 
 class Subject:
@@ -46,7 +48,20 @@ class Subject:
     @cached_property
     def waves(self) -> Waves:
         """The waves of all joins."""
-        return Waves(self.plan.topology, self.ways)
+        return Waves(self.plan.topology, self.ways, losses_of(self.plan, self._in_turn))
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The pairs of lineages."""
+        return Pairs(self.plan.topology, self.ways, races=self.plan.races)
+
+    def _in_turn(self, vertex: int) -> bool:
+        """Whether a vertex never runs several times at once: no two lineages through it meet."""
+        through = [int(v == vertex) for v in range(len(self.plan.nodes))]
+        try:
+            return not self.pairs.conflicts(through, [0] * len(through))
+        except TooManyPairs:
+            return False
 
     @cached_property
     def reads(self) -> Sequence[Read]:
@@ -79,7 +94,13 @@ class Subject:
 
     def field(self, name: str) -> str:
         """A field, with its class."""
-        return f"{self.schema.state.__name__}.{name}"
+        spec = self.schema.fields[name]
+        return f"{spec.owner.__name__}.{spec.attribute}"
+
+
+def short(name: str) -> str:
+    """A field without the graph that it is private to, as a line to type has it."""
+    return name.rpartition("/")[2]
 
 
 def shown_value(value: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any, get_origin
 
 from orchestra_graph.graph.edges import Edge, Group
 from orchestra_graph.graph.fits import fits, is_collection, literal, members, same_value, value_of
-from orchestra_graph.graph.flow import Facts, Flow, Waves
+from orchestra_graph.graph.flow import Facts, Waves, solve
 from orchestra_graph.graph.paths import NoStep, type_at
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.reads import UNWRITTEN, Path, Read, path_of
@@ -47,6 +47,7 @@ class Values:
         self._initial = 0
         self._makes, self._breaks = [0] * size, [0] * size
         self._sure: dict[int, int] = {}
+        self._resets: dict[int, int] = {}
         for path, found in self._members.items():
             self._first[path] = count
             count += len(found)
@@ -54,8 +55,15 @@ class Values:
         for group in (g for node in plan.nodes for g in node.groups):
             self._learn(group)
         self._mend(reads)
-        facts = Facts(count=count, initial=self._initial, makes=self._makes, breaks=self._breaks, sure=self._sure)
-        self.flow = Flow(waves, facts)
+        facts = Facts(
+            count=count,
+            initial=self._initial,
+            makes=self._makes,
+            breaks=self._breaks,
+            sure=self._sure,
+            resets=self._resets,
+        )
+        self.flow = solve(waves, facts)
 
     def possible(self, read: Read) -> tuple[Any, ...]:
         """The members that what is read can be of; none where no value could be wrong."""
@@ -72,7 +80,8 @@ class Values:
 
     def _matters(self, read: Read) -> bool:
         """Whether it depends on the way to a read what is found there."""
-        return read.after or any(map(read.refuses, _given(self.plan.schema.fields[read.path[0]])))
+        root, *steps = read.path
+        return read.after or any(map(read.refuses, _at_end(_given(self.plan.schema.fields[root]), steps)))
 
     # -- what can be there --------------------------------------------------------------------------
 
@@ -105,7 +114,7 @@ class Values:
 
     def _define(self, path: Path) -> None:
         """The bits of every definition of *path*."""
-        everything = self._bits(path, lambda _: True)
+        plan, everything = self.plan, self._bits(path, lambda _: True)
         known: dict[tuple[Any, ...], int] = {}
         for vertex, found in self._definitions(path):
             if found not in known:
@@ -115,8 +124,12 @@ class Values:
                 self._initial |= everything & ~can_be
                 continue
             self._breaks[vertex] |= can_be
-            if path[0] in self.plan.nodes[vertex].writes.certain:
+            if path[0] in plan.nodes[vertex].writes.certain:
                 self._makes[vertex] |= everything & ~can_be
+        for call in plan.calls:  # a field that nothing fills where its graph is entered is unwritten again
+            if path[0] in call.private and path[0] not in plan.nodes[call.enter].writes.fields:
+                unwritten = self._bits(path, lambda member: member is UNWRITTEN)
+                self._resets[call.enter] = self._resets.get(call.enter, 0) | unwritten
         for vertex in self.doubtful:
             self._makes[vertex] |= everything & ~self._breaks[vertex]
 

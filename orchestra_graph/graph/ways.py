@@ -68,7 +68,7 @@ class Ways:
             yield from combinations(alternative, 2)
 
     def surely_together(self) -> Iterator[tuple[int, int]]:
-        """Pairs of edges of which each is followed whenever the other is; where a group takes nothing, it is left out."""
+        """Pairs of edges of which each is followed whenever the other is."""
         for group in self.groups:
             for first, second in combinations(sorted({e for a in group.least for e in a}), 2):
                 if all((first in a) == (second in a) for a in group.least):

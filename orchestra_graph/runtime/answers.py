@@ -40,7 +40,7 @@ __all__ = [
     "settled",
 ]
 
-_NAME = re.compile(r"[^@#~!]+")
+_NAME = re.compile(r"[^@#~!(]+")
 
 
 def node_of(plan: Plan, question: str) -> PlanNode:

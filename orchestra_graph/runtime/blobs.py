@@ -1,6 +1,6 @@
 """Large values are kept once: how a log row names them, and how they are found again.
 
-Rule 1. Rows of the log become events here, and nowhere else: `read_events`.
+Rule 1. Rows of the log become events with values here, and nowhere else: `read_events`.
 Rule 2. The name of a blob is the hash of its text. A text that is not what its name says is never used.
 Rule 3. The names stand in a key of their own beside the values (``"blobs"``): user data is never searched for marks.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from orchestra_graph.core import events as ev
 from orchestra_graph.errors import StoreBroken
 from orchestra_graph.graph.plan import Plan
-from orchestra_graph.runtime.journal import body_of, event_of, with_large
+from orchestra_graph.runtime.journal import body_of, event_of, unreadable, with_large
 from orchestra_graph.state.codec import parse
 from orchestra_graph.store.base import LogRow, Store
 
@@ -93,9 +93,13 @@ async def read_body(store: Store, row: LogRow) -> dict[str, Any]:
     """The body of a row as a JSON parser gives it, large values in place.
 
     Raises:
-        StoreBroken: A large value is missing or is not what was written.
+        StoreBroken: The row cannot be read, or a large value is missing or is not what was written.
     """
-    return with_large(parse(row.body), await _read_large(store, [row]))
+    large = await _read_large(store, [row])
+    try:
+        return with_large(parse(row.body), large)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise unreadable(row, store.url, error) from error
 
 
 async def _read_large(store: Store, rows: Sequence[LogRow]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from orchestra_graph.store.base import CachedRow, LogRow, Store
 __all__ = ["NodeCache"]
 
 _LOG = logging.getLogger("orchestra_graph.run")
-_IN_KEY = ("field", "state", "item")
+_IN_KEY = ("field", "state", "view", "item")
 
 _versions: WeakKeyDictionary[Node[Any], str] = WeakKeyDictionary()
 

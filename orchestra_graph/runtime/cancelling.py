@@ -40,7 +40,7 @@ async def _cancel(store: Store, row: RunRow, epoch: int, at: float) -> list[LogR
     snapshot = await store.snapshot(row.number)
     behind = -1 if snapshot is None else snapshot.seq
     following = behind + 1 + len(await store.log(row.number, after=behind))
-    happened = (ev.RunCancelled(at=at), ev.RunEnded(at=at, status="cancelled"))
+    happened: tuple[ev.Event, ...] = (ev.RunCancelled(at=at), ev.RunEnded(at=at, status="cancelled"))
     rows = [LogRow(following + i, type(e).__name__, at, body_of(e)) for i, e in enumerate(happened)]
     await store.append(
         Append(

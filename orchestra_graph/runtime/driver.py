@@ -39,6 +39,7 @@ from orchestra_graph.store.base import (
     Append,
     CachedRow,
     Fenced,
+    LogRow,
     QuestionRow,
     QuestionStatus,
     RunRow,
@@ -81,6 +82,7 @@ class Drive:
     Attributes:
         over: It takes nothing any more: it has come to rest, or is just about to.
         cause: What was raised first of all that made a node fail for good.
+        on_durable: Called with log rows that have been written just now.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Drive:
         self.invoker, self.clock, self.most = invoker, clock, most
         self.over = False
         self.cause: BaseException | None = None
+        self.on_durable: Callable[[Sequence[LogRow]], object] | None = None
         self._cache = NodeCache(store, invoker, clock)
         self._status = status
         self._inbox: deque[Happening] = deque()
@@ -210,6 +213,8 @@ class Drive:
                 **more,
             )
         )
+        if self.on_durable is not None:
+            self.on_durable(rows)
         self._status = more.get("status", self._status)
         self._behind.rows += len(rows)
         self._behind.bytes += sum(len(row.body) for row in rows)

@@ -29,7 +29,7 @@ from orchestra_graph.store import open_store
 from orchestra_graph.store.base import NewRun
 from orchestra_graph.store.patience import to_the_end
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Run"]
 
 S = TypeVar("S", bound=State)
 Durability = Literal["normal", "full"]
@@ -208,9 +208,9 @@ class Engine(Fleet):
         await (await self.get(key)).cancel()
 
     @overload
-    async def gather(self, *runs: Run[S], timeout: float | None = None) -> list[Outcome[S]]: ...
+    async def gather(self, *runs: Run[S], timeout: float | None = None) -> list[Outcome[S]]: ...  # noqa: ASYNC109
     @overload
-    async def gather(self, *runs: Run[Any], timeout: float | None = None) -> list[Outcome[Any]]: ...
+    async def gather(self, *runs: Run[Any], timeout: float | None = None) -> list[Outcome[Any]]: ...  # noqa: ASYNC109
     async def gather(self, *runs: Run[Any], timeout: float | None = None) -> list[Outcome[Any]]:  # noqa: ASYNC109
         """Drive many runs until all of them rest, and say how each does, in the order given.
 

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
-from orchestra_graph.clock import Clock, SystemClock
+from orchestra_graph.clock import Clock
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus

@@ -13,7 +13,8 @@ import copy
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -138,6 +139,15 @@ class Invoker:
 
     def _state(self, param: Param, node: PlanNode, activation: Activation) -> Any:
         return state_of(self.plan, activation.revision.seen())
+
+    def _view(self, param: Param, node: PlanNode, activation: Activation) -> Any:
+        """The fields that a protocol lists, and nothing else."""
+        seen = activation.revision.seen()
+        values = {name: value_of(self.plan, field, seen.get(field)) for name, field in param.view.items()}
+        unset = [param.view[name] for name, value in values.items() if value is UNSET]
+        if unset:
+            raise NotWritten(self.plan.schema.state.__name__, unset[0])
+        return _view_of(param.annotation.__name__, tuple(values))(**values)
 
     def _context(self, param: Param, node: PlanNode, activation: Activation) -> Context:
         extra = {"run": self.key, "node": node.name, "activation": activation.id, "attempt": activation.attempt}
@@ -285,9 +295,16 @@ def is_async(fn: Any) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
+@lru_cache(maxsize=256)
+def _view_of(protocol: str, names: tuple[str, ...]) -> type[Any]:
+    """The class of what a parameter gets that is annotated with a protocol."""
+    return make_dataclass(protocol, [(name, Any) for name in names], frozen=True, slots=True)
+
+
 _ARGUMENTS: Mapping[str, Callable[[Invoker, Param, PlanNode, Activation], Any]] = {
     "field": Invoker._field,
     "state": Invoker._state,
+    "view": Invoker._view,
     "context": Invoker._context,
     "item": Invoker._item,
     "resource": Invoker._resource,

@@ -16,7 +16,7 @@ from orchestra_graph.graph.signature import hints_of
 from orchestra_graph.state.codec import JsonCodec, parse
 from orchestra_graph.store.base import LogRow
 
-__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text", "with_large"]
+__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text", "unreadable", "with_large"]
 
 Fragments = Mapping[str, str]
 """Field to the JSON of what is written there, as it was made when the value was accepted."""
@@ -69,7 +69,13 @@ def _finished_out(e: ev.NodeFinished) -> dict[str, Any]:
 
 def _failed_out(e: ev.NodeFailed) -> dict[str, Any]:
     error = {"type": e.error.type, "message": e.error.message}
-    return {"id": e.id, "error": error, "attempt": e.attempt, "retry_at": e.retry_at, "took": round(e.took, 6)}
+    body = {"id": e.id, "error": error, "attempt": e.attempt, "retry_at": e.retry_at, "took": round(e.took, 6)}
+    return {**body, "taken": [edge for edge, _ in e.taken]}
+
+
+def _asked_out(e: ev.JoinAsked) -> dict[str, Any]:
+    error = None if e.error is None else {"type": e.error.type, "message": e.error.message}
+    return {"id": e.id, "seen": e.seen, "fire": e.fire or None, "error": error}
 
 
 _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
@@ -78,10 +84,11 @@ _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
     ev.RunRetried: lambda e: {"steps": e.steps, "seconds": e.seconds, "turns": e.turns},
     ev.RunCancelled: lambda e: {},
     ev.RunEnded: lambda e: {"status": e.status},
-    ev.LimitPassed: lambda e: {"limit": e.limit, "allowed": e.allowed},
+    ev.LimitPassed: lambda e: {"limit": e.limit, "allowed": e.allowed, "cap": e.cap},
     ev.NodeStarted: lambda e: {"id": e.id, "attempt": e.attempt},
     ev.NodeFinished: _finished_out,
     ev.NodeFailed: _failed_out,
+    ev.JoinAsked: _asked_out,
     ev.QuestionAsked: lambda e: {
         "id": e.id,
         "question": e.question,
@@ -120,9 +127,12 @@ def event_of(
         body = parse(row.body)
         return _READERS[row.kind](row.at, body if plan is None else with_large(body, large), plan)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise StoreBroken(
-            url, f"log row {row.seq} ({row.kind}) cannot be read: {type(error).__name__}: {error}"
-        ) from error
+        raise unreadable(row, url, error) from error
+
+
+def unreadable(row: LogRow, url: str, error: Exception) -> StoreBroken:
+    """What is raised for a row that is none that this library wrote."""
+    return StoreBroken(url, f"log row {row.seq} ({row.kind}) cannot be read: {type(error).__name__}: {error}")
 
 
 def _writes_in(body: Mapping[str, Any], plan: Plan | None, *, whole: Collection[str] | None = None) -> dict[str, Any]:
@@ -179,7 +189,14 @@ def _failed_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Even
         attempt=body.get("attempt", 1),
         retry_at=body.get("retry_at"),
         took=body.get("took", 0.0),
+        taken=[ev.Taken(edge) for edge in body.get("taken", ())],
     )
+
+
+def _asked_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
+    error = body.get("error")
+    found = None if error is None else ev.ErrorInfo(error["type"], error["message"])
+    return ev.JoinAsked(at=at, id=body["id"], seen=body["seen"], fire=body.get("fire", False), error=found)
 
 
 _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
@@ -188,10 +205,13 @@ _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
     "RunRetried": lambda at, b, p: ev.RunRetried(at=at, **_limits_in(b)),
     "RunCancelled": lambda at, b, p: ev.RunCancelled(at=at),
     "RunEnded": lambda at, b, p: ev.RunEnded(at=at, status=b["status"]),
-    "LimitPassed": lambda at, b, p: ev.LimitPassed(at=at, limit=b["limit"], allowed=b["allowed"]),
+    "LimitPassed": lambda at, b, p: ev.LimitPassed(
+        at=at, limit=b["limit"], allowed=b["allowed"], cap=b.get("cap")
+    ),
     "NodeStarted": lambda at, b, p: ev.NodeStarted(at=at, id=b["id"], attempt=b["attempt"]),
     "NodeFinished": _finished_in,
     "NodeFailed": _failed_in,
+    "JoinAsked": _asked_in,
     "QuestionAsked": lambda at, b, p: ev.QuestionAsked(
         at=at,
         id=b["id"],

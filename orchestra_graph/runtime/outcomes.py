@@ -14,7 +14,17 @@ from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import QuestionRow
 
-__all__ = ["Cancelled", "Done", "Failed", "OpenQuestion", "Outcome", "Stopped", "Waiting", "example_answer"]
+__all__ = [
+    "Cancelled",
+    "Done",
+    "Failed",
+    "OpenQuestion",
+    "Outcome",
+    "Stopped",
+    "Waiting",
+    "command_line",
+    "example_answer",
+]
 
 S = TypeVar("S", bound=State, covariant=True)
 
@@ -70,7 +80,7 @@ class OpenQuestion:
     @property
     def command(self) -> str:
         """The line that answers it."""
-        return _line("answer", self.run, self.id, self.example)
+        return command_line("answer", self.run, self.id, self.example)
 
     def __str__(self) -> str:
         asked = f" {self.to}" if self.to else ""
@@ -88,7 +98,7 @@ class Done(Generic[S]):
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too."""
-        return (_line("show", self.run),)
+        return (command_line("show", self.run),)
 
     def __str__(self) -> str:
         return f"{self.run} is done: {self.commands[0]}"
@@ -109,7 +119,7 @@ class Waiting(Generic[S]):
         if not self.stored:
             return ()
         if len(self.questions) == 1:
-            return (_line("answer", self.run, self.questions[0].example),)
+            return (command_line("answer", self.run, self.questions[0].example),)
         return tuple(question.command for question in self.questions)
 
     def __str__(self) -> str:
@@ -148,7 +158,7 @@ class Failed(Generic[S]):
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too."""
-        return () if self.final or not self.stored else (_line("retry", self.run),)
+        return () if self.final or not self.stored else (command_line("retry", self.run),)
 
     def __str__(self) -> str:
         lines = [f"{self.run} has failed: {self.reason}"]
@@ -167,7 +177,7 @@ class Cancelled(Generic[S]):
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too."""
-        return (_line("show", self.run),)
+        return (command_line("show", self.run),)
 
     def __str__(self) -> str:
         return f"{self.run} was cancelled: {self.commands[0]}"
@@ -186,7 +196,7 @@ class Stopped(Generic[S]):
     @property
     def commands(self) -> tuple[str, ...]:
         """The lines to type next; they stand in the text, too. None for a run that is in memory only."""
-        return (_line("retry", self.run),) if self.stored else ()
+        return (command_line("retry", self.run),) if self.stored else ()
 
     def __str__(self) -> str:
         lines = [f"{self.run} was stopped by its limit on {self.limit} ({self.allowed:g} allowed)"]
@@ -198,7 +208,7 @@ Outcome: TypeAlias = Done[S] | Waiting[S] | Failed[S] | Cancelled[S] | Stopped[S
 """``match`` over these five is exhaustive."""
 
 
-def _line(*words: str) -> str:
+def command_line(*words: str) -> str:
     """A line for a shell; a key may be anything, and an id may have a ``!``."""
     return f"orchestra {shlex.join(words)}"
 

@@ -46,9 +46,7 @@ def accept_input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[e
     ), fragments
 
 
-async def check_same_start(
-    store: Store, row: RunRow, plan: Plan, state: State, fragments: Mapping[str, str]
-) -> None:
+async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, fragments: Mapping[str, str]) -> None:
     """Make sure that the run that has a key already is the one that was to be started.
 
     Raises:

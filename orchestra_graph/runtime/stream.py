@@ -115,7 +115,7 @@ class _Reader:
             return told
         if row.seq < self._after.seq:
             return ()
-        index, cursor, self._after = self._after.index, self._after, None
-        if index >= len(told):
+        cursor, self._after = self._after, None
+        if cursor.place >= len(told):
             raise WrongCursor(self._teller.row.key, str(cursor), "that log row has no such event")
-        return told[index + 1 :]
+        return told[cursor.place + 1 :]

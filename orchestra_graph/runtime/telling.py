@@ -16,6 +16,7 @@ from orchestra_graph import events
 from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve, set_status
+from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState
 from orchestra_graph.errors import WrongCursor
 from orchestra_graph.graph.plan import Plan
@@ -34,15 +35,15 @@ class Cursor(NamedTuple):
     Attributes:
         run: The number of the run.
         seq: The log row that it was made from.
-        index: Which of the events of that row it is.
+        place: Which of the events of that row it is.
     """
 
     run: int
     seq: int
-    index: int
+    place: int
 
     def __str__(self) -> str:
-        return f"{self.run}.{self.seq}.{self.index}"
+        return f"{self.run}.{self.seq}.{self.place}"
 
     @staticmethod
     def of(text: str, row: RunRow) -> Cursor:
@@ -113,6 +114,15 @@ class Teller:
         self._rest(event)
         return self._told
 
+    @property
+    def status(self) -> RunStatus:
+        """How the run stands after the last row."""
+        return "waiting" if self._rests else self.run.status
+
+    def node_of(self, identity: str) -> str:
+        """The name of the node of an activation."""
+        return self._nodes.get(identity) or _MARKS.split(identity, maxsplit=1)[0]
+
     # -- saying -------------------------------------------------------------------------------------
 
     def _say(self, kind: Callable[..., events.DurableEvent], **facts: Any) -> None:
@@ -120,8 +130,7 @@ class Teller:
         self._told.append(kind(run=self.row.key, cursor=str(self.last), at=self._at, **facts))
 
     def _say_of(self, kind: Callable[..., events.DurableEvent], identity: str, **facts: Any) -> None:
-        node = self._nodes.get(identity) or _MARKS.split(identity, maxsplit=1)[0]
-        self._say(kind, id=identity, node=node, **facts)
+        self._say(kind, id=identity, node=self.node_of(identity), **facts)
 
     # -- what follows from a row --------------------------------------------------------------------
 
@@ -167,8 +176,8 @@ class Teller:
     def _rest(self, event: ev.Event) -> None:
         """Tell, once, that only people can move the run; what resumed it has not done anything yet."""
         run = self.run
-        busy = run.running or run.ready or run.retrying or run.halt is not None or run.status != "running"
-        if busy or not run.asking or isinstance(event, ev.RunResumed):
+        busy = run.running or run.ready or run.retrying or run.undecided or run.halt is not None
+        if busy or not run.asking or run.status != "running" or isinstance(event, ev.RunResumed):
             self._rests = False
         elif not self._rests and not isinstance(event, ev.Answered):
             self._rests = True
@@ -206,7 +215,7 @@ class Teller:
                 error=event.error,
                 attempt=event.attempt,
                 retry_at=event.retry_at,
-                to=tuple(self._target(taken.edge) for taken in getattr(event, "taken", ())),
+                to=tuple(self._target(taken.edge) for taken in event.taken),
                 took=event.took,
             )
 
@@ -262,6 +271,7 @@ _TOLD: Mapping[type[ev.Event], Callable[[Teller, Any, Activation | None], None]]
     ev.QuestionAsked: Teller._question_asked,
     ev.Answered: Teller._answered,
     ev.DoubtSettled: Teller._silent,
+    ev.JoinAsked: Teller._silent,
     ev.LateResult: Teller._late_result,
     ev.LimitPassed: Teller._limit_passed,
     ev.RunResumed: Teller._run_resumed,

@@ -128,14 +128,13 @@ class JsonCodec:
 class FieldCodec(JsonCodec):
     """Values of one field of a state: its validators run when something is written, not when it is read back."""
 
-    def __init__(self, schema: Schema, spec: FieldSpec):
-        info = schema.state.model_fields[spec.name]
-        metadata = tuple(m for m in info.metadata if m is not spec.reducer)
+    def __init__(self, spec: FieldSpec):
+        metadata = tuple(m for m in spec.info.metadata if m is not spec.reducer)
         super().__init__(spec.name, Annotated[spec.annotation, *metadata] if metadata else spec.annotation)
         if not metadata:
             self.annotation = spec.annotation
         self.spec = spec
-        self._validator = _field_validator(schema, spec.name)
+        self._validator = _field_validator(spec)
         operands = _operand_type(spec)
         self._operands = None if operands is None else JsonCodec(spec.name, operands)
         self.makes_tuple = spec.grows and (get_origin(spec.annotation) or spec.annotation) is tuple
@@ -186,7 +185,7 @@ class Codec:
 
     def __init__(self, schema: Schema):
         self.schema = schema
-        self.fields = {name: FieldCodec(schema, spec) for name, spec in schema.fields.items()}
+        self.fields = {name: FieldCodec(spec) for name, spec in schema.fields.items()}
 
     def copy_out(self, name: str, value: Any) -> Any:
         """A value of field *name* that its receiver may do anything with."""
@@ -199,9 +198,9 @@ def codec_of(schema: Schema) -> Codec:
     return Codec(schema)
 
 
-def _field_validator(schema: Schema, name: str) -> SchemaValidator:
+def _field_validator(spec: FieldSpec) -> SchemaValidator:
     """The validator of one field, with its `@field_validator` functions, without the model's own validators."""
-    root: Any = schema.state.__pydantic_core_schema__
+    root: Any = spec.owner.__pydantic_core_schema__
     definitions = root["definitions"] if root["type"] == "definitions" else []
     node = root["schema"] if root["type"] == "definitions" else root
     config = None
@@ -211,7 +210,7 @@ def _field_validator(schema: Schema, name: str) -> SchemaValidator:
         else:
             config = node.get("config", config)
             node = node["schema"]
-    field = node["fields"][name]["schema"]
+    field = node["fields"][spec.attribute]["schema"]
     if definitions:
         field = core_schema.definitions_schema(field, definitions)
     return SchemaValidator(field, config)

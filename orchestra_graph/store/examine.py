@@ -170,13 +170,13 @@ def _owned(path: Path, url: str) -> tuple[Owned, ...]:
     if not rows:
         return ()
     alive: dict[str, bool] = {}
-    with contextlib.suppress(sqlite3.Error, StoreError):
-        with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            rows = database.execute(_OWNED).fetchall()
-            identity = Identity(path, url)
-            alive = {owner: identity.is_alive(owner) for _, owner, _, _ in rows}
-            database.execute("ROLLBACK")
+    writing = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    with contextlib.closing(writing) as database, contextlib.suppress(sqlite3.Error, StoreError):
+        database.execute("BEGIN IMMEDIATE")
+        rows = database.execute(_OWNED).fetchall()
+        identity = Identity(path, url)
+        alive = {owner: identity.is_alive(owner) for _, owner, _, _ in rows}
+        database.execute("ROLLBACK")
     return tuple(
         Owned(key=key, process="" if pid is None else f"{pid} on {host}", alive=alive.get(owner))
         for key, owner, pid, host in rows

@@ -14,9 +14,9 @@ from orchestra_graph.core.run import RunState
 from orchestra_graph.core.snapshot import freeze, needed, thaw
 from tests.core.graphs import Case
 from tests.core.oracle import Outcome, Regions, regions_of, sequential
-from tests.core.simulate import ORDERS, Endless, Trace, Watch, digest, replay, simulate
+from tests.core.simulate import ORDERS, Endless, Fate, Trace, Watch, digest, replay, simulate
 
-__all__ = ["check_order", "check_race"]
+__all__ = ["check_order", "check_race", "check_timed"]
 
 
 def check_order(
@@ -45,7 +45,7 @@ def check_order(
                 watch=Watch(case) if number == 2 else None,
                 keep=_some(seed, len(expected.order), {3: 3, 4: 1}.get(number, 0)),
                 fails=_unlucky if number == 5 else _never,
-                most=3 * len(expected.order) + 1,
+                most=4 * len(expected.order) + 1,
             )
             _same(trace, expected)
             if number == 3:
@@ -102,6 +102,70 @@ def check_race(case: Case, seed: int, *, most: int = 150) -> Counter[str]:
     return tally
 
 
+def check_timed(case: Case, seed: int, *, most: int = 160, orders: int = 3) -> Counter[str]:
+    """With everything that depends on time: the run goes as its log says, whatever happens to it on the way.
+
+    After each event the state is what `Follow` finds from the log alone; the same log gives the same run, also from a
+    snapshot in the middle.
+
+    Args:
+        case: The graph.
+        seed: Of the orders, and of what happens.
+        most: A run with more events is left out.
+        orders: How many completion orders are tried.
+
+    Returns:
+        What was checked, for a summary.
+    """
+    tally: Counter[str] = Counter()
+    names = random.Random(seed).sample(list(ORDERS), orders)
+    for number, name in enumerate(names):
+        watch = Watch(case, follow=True)
+        try:
+            trace = simulate(
+                case,
+                ORDERS[name](case, seed),
+                room=1 + seed % 3 if number == 1 else 1_000_000,
+                watch=watch,
+                keep=_some(seed, 12, 2),
+                fails=_unlucky if seed % 7 == 0 else _never,
+                late=seed % 2 == 0,
+                fate=Fate(case, seed * 10 + number, restarts=3, cancels=0.1),
+                most=most,
+            )
+            _as_followed(trace, watch)
+            tally["replayed prefixes"] += _check_replay(case, trace)
+            tally["snapshots"] += _check_snapshot(case, trace)
+        except Endless:
+            tally["timed runs left out: too long"] += 1
+            continue
+        except BaseException as error:
+            error.add_note(f"graph: {case.name}; order: {name}")
+            raise
+        tally["timed runs"] += 1
+        tally["timed activations"] += len(trace.seen)
+        tally["withdrawn activations"] += len(trace.withdrawn)
+        tally[f"timed runs that ended {trace.status}"] += 1
+        tally.update(watch.tally)
+    tally["timed graphs"] += 1
+    return tally
+
+
+def _as_followed(trace: Trace, watch: Watch) -> None:
+    model = watch.model
+    assert model is not None
+    assert trace.final == model.outcome.final
+    assert set(trace.withdrawn) <= model.withdrawn
+    assert len(set(trace.done)) == len(trace.done), "an activation ran twice"
+    if trace.status in ("done", "cancelled"):
+        assert not trace.run.live
+        assert not trace.run.waves, "something is left over"
+    if trace.status == "done":
+        assert trace.run.marking.root.total == 0
+        assert model.stop is None
+        _rows_make_the_value(trace)
+
+
 def _never(identity: str, attempt: int) -> bool:
     return False
 
@@ -123,7 +187,7 @@ def _same(trace: Trace, expected: Outcome) -> None:
     run = trace.run
     done = trace.done
     assert len(set(done)) == len(done), "an activation ran twice"
-    assert run.steps == len(done)
+    assert run.steps == sum(isinstance(e, NodeFinished) for e in trace.events)
     if not expected.clean:
         _failed_as_expected(trace, expected)
         return
@@ -165,7 +229,7 @@ def _like_the_model(trace: Trace, watch: Watch) -> None:
     else:
         assert trace.status == "failed"
         assert not outcome.clean
-    assert set(trace.withdrawn) <= set(watch.model.withdrawn)
+    assert set(trace.withdrawn) <= watch.model.withdrawn
 
 
 def _rows_make_the_value(trace: Trace) -> None:

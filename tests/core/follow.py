@@ -1,4 +1,4 @@
-"""Follows a run event by event, by the words of the semantics: what is live, what waits, what is withdrawn, how it ends.
+"""Follows a run event by event, by the words of the semantics: what is live, what waits, what is gone, how it ends.
 
 `Follow` knows no frames, watchers or queues: after each event it asks every wave about every live item. What timing
 chooses (who was first, when a limit was reached, which attempt failed) it reads from the log; everything else it finds
@@ -78,11 +78,11 @@ class Follow(Interpreter):
 
     # -- events -------------------------------------------------------------------------------------
 
-    def _RunStarted(self, event: ev.RunStarted) -> None:  # noqa: N802 - named by the event
+    def _RunStarted(self, event: ev.RunStarted) -> None:
         self.start_run()
         self.settle()
 
-    def _NodeFinished(self, event: ev.NodeFinished) -> None:  # noqa: N802
+    def _NodeFinished(self, event: ev.NodeFinished) -> None:
         item = self.active.get(event.id)
         if item is None:
             return
@@ -96,12 +96,12 @@ class Follow(Interpreter):
         self.settle()
         self._count_step(item)
 
-    def _NodeFailed(self, event: ev.NodeFailed) -> None:  # noqa: N802
+    def _NodeFailed(self, event: ev.NodeFailed) -> None:
         item = self.active.get(event.id)
         if item is None or event.retry_at is not None:
             return
         self.asking.discard(event.id)
-        join = None if event.taken else self.regions.excusing(item.vertex)
+        join = None if event.taken else self._excusing(item)
         if event.taken:
             for edge, _ in event.taken:
                 self.send(edge, item, item.past)
@@ -118,11 +118,11 @@ class Follow(Interpreter):
         del self.active[event.id]
         self.settle()
 
-    def _QuestionAsked(self, event: ev.QuestionAsked) -> None:  # noqa: N802
+    def _QuestionAsked(self, event: ev.QuestionAsked) -> None:
         if event.id in self.active:
             self.asking.add(event.id)
 
-    def _JoinAsked(self, event: ev.JoinAsked) -> None:  # noqa: N802
+    def _JoinAsked(self, event: ev.JoinAsked) -> None:
         place = next((p for p in self.undecided if self.name(p) == event.id), None)
         if place is None:
             return
@@ -134,14 +134,14 @@ class Follow(Interpreter):
             self._fire_early(place)
             self.settle()
 
-    def _RunRetried(self, event: ev.RunRetried) -> None:  # noqa: N802
+    def _RunRetried(self, event: ev.RunRetried) -> None:
         self.stop = None
         self.failed.clear()
         self.turns.clear()
         self.undecided |= {p for p in self.doubtful if p in self.waiting}
         self.doubtful.clear()
 
-    def _RunCancelled(self, event: ev.RunCancelled) -> None:  # noqa: N802
+    def _RunCancelled(self, event: ev.RunCancelled) -> None:
         past = self._everything()
         self.outcome.final = self.book.view(past, self.lost) if past else None
         self.active.clear()
@@ -153,6 +153,30 @@ class Follow(Interpreter):
         self.undecided.clear()
         self.stop = None
         self.ended = True
+
+    def _excusing(self, item: Item) -> int | None:
+        """The join that does without what has failed: it fires early, and every way leads to no other join before.
+
+        Out of a call leads a way past its last vertex if nothing else is left in there.
+        """
+        here = item.vertex
+        while True:
+            joins = self.regions.first_joins(here)
+            if len(joins) != 1:
+                return None
+            (join,) = joins
+            if self.regions.excuses(join, item.vertex):
+                return join
+            call = next((c for c in self.plan.calls if c.leave == join and item.vertex in c.members), None)
+            if call is None or not self._alone(item, call.members):
+                return None
+            here = join
+
+    def _alone(self, item: Item, members: frozenset[int]) -> bool:
+        number = next(i for i, c in enumerate(self.plan.calls) if c.members == members)
+        inside = self.book.insides(item.vertex, item.stamp)[number]
+        places = [p for p in [*self._items(), *self.excused] if p[0] in members]
+        return sum(self.book.insides(*place)[number] == inside for place in places) == 1
 
     # -- tokens and joins ---------------------------------------------------------------------------
 

@@ -136,6 +136,7 @@ class Draft:
     calls: list[Inside] = field(default_factory=list)
     races: list[tuple[int, ...]] = field(default_factory=list)
     bounds: list[Bound] = field(default_factory=list)
+    apart: set[int] = field(default_factory=set)
     ends: dict[int, Literal["done", "failed"]] = field(default_factory=dict)
 
     def vertex(self, split: Split = "and") -> int:
@@ -243,10 +244,11 @@ class Draft:
         members, depth = frozenset({vertex}), len(chain)
         if bound.whole:
             call = next((c for c in self.calls if c.enter == vertex), None)
-            members = call.members if call is not None else frozenset(range(1, topology.size - 1))
+            members = frozenset(range(1, topology.size - 1)) if call is None else call.members - {call.leave}
             depth += call is not None
         elif chain and topology.is_loop(vertex, len(chain) - 1):
             members, depth = topology.regions[chain[-1]].members, len(chain) - 1
+        members = members.union(*(c.members for c in self.calls if c.enter in members))
         edge = None if bound.way is None else index[id(bound.way)]
         return Cap(kind=bound.kind, allowed=bound.allowed, vertex=vertex, edge=edge, members=members, depth=depth)
 
@@ -770,7 +772,8 @@ def _beside(chance: random.Random, draft: Draft, vertex: int) -> int:
     """Where a further edge of a vertex may lead: to another one in the same bodies, or to the end."""
     leaves = {c.leave for c in draft.calls}
     bodies = draft.bodies(vertex)
-    free = [v for v in range(1, draft.count) if v not in leaves and draft.bodies(v) == bodies]
+    apart = leaves | draft.apart
+    free = [v for v in range(1, draft.count) if v not in apart and draft.bodies(v) == bodies]
     return chance.choice([*free, draft.home(vertex)])
 
 
@@ -835,10 +838,15 @@ def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
 
 
 def _way_of(chance: random.Random, draft: Draft, vertex: int, whole: bool) -> int:
+    """Where it goes on: out of a whole graph to a node of its own, which nothing else leads to."""
     if not whole:
         return _beside(chance, draft, vertex)
-    starts = [a.target for a in draft.arcs if a.source == vertex and a.kind == "always"]
-    return _beside(chance, draft, chance.choice(starts))
+    inside = next(a.target for a in draft.arcs if a.source == vertex and a.kind == "always")
+    after = draft.vertex()
+    draft.join_in(after, inside)
+    draft.arc(after, draft.home(after), "drop")
+    draft.apart.add(after)
+    return after
 
 
 def _choose_private_writers(chance: random.Random, draft: Draft) -> None:

@@ -260,21 +260,28 @@ class Regions:
             known = self._only[vertex, out] = vertex != self.end and self.end not in _reach(vertex, ahead)
         return known
 
-    def excusing(self, vertex: int) -> int | None:
-        """The nearest `first` or `until` that every way from *vertex* passes, and that it can reach in this turn."""
-        passed = [
-            join
-            for join in range(self.size)
-            if self.rule[join].races
-            and self.around[vertex][: len(self.around[join])] == self.around[join]
-            and join in self.reach(self.around[join][-1] if self.around[join] else None, vertex)
-            and self.only_to(vertex, {join})
-        ]
-        for join in passed:
-            ahead = {v: {w for w in self.next[v] if w != join} for v in range(self.size)}
-            if not any(other in _reach(vertex, ahead) for other in passed if other != join):
-                return join
-        return None
+    def first_joins(self, vertex: int) -> set[int]:
+        """The joins that a token from *vertex* comes to first, whatever way it goes; END is one of them."""
+        found: set[int] = set()
+        seen: set[int] = set()
+        todo = [vertex]
+        while todo:
+            for after in self.next[todo.pop()]:
+                if self.rule[after].kind != "each_one":
+                    found.add(after)
+                elif after not in seen:
+                    seen.add(after)
+                    todo.append(after)
+        return found
+
+    def excuses(self, join: int, vertex: int) -> bool:
+        """Whether it fires early, and what stands at *vertex* can come there in this turn."""
+        around = self.around[join]
+        return (
+            self.rule[join].races
+            and self.around[vertex][: len(around)] == around
+            and join in self.reach(around[-1] if around else None, vertex)
+        )
 
 
 def _reach(start: Any, ahead: Mapping[Any, Iterable[Any]]) -> set[Any]:
@@ -381,7 +388,7 @@ class Book:
 
         def shown(name: str) -> bool:
             call = self.private.get(name)
-            return call is None or call in insides and written.insides.get(call) == insides[call]
+            return call is None or (call in insides and written.insides.get(call) == insides[call])
 
         return {name: value for name, value in written.writes.items() if shown(name)}
 

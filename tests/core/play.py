@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orchestra_graph.core.decide import begin, verdict
 from orchestra_graph.core.events import ErrorInfo, Event, NodeFailed, NodeFinished, RunStarted, Taken
@@ -12,11 +12,11 @@ from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import RunState
 from orchestra_graph.graph.plan import Plan, WriteSpec
 from orchestra_graph.graph.policies import JoinRule
-from tests.core.graphs import DEFAULTS, END, Draft
+from tests.core.graphs import DEFAULTS, END, Bound, Draft, Inside
 from tests.core.oracle import Seen
 from tests.core.simulate import digest, seen_by
 
-__all__ = ["Each", "Play", "plan_of"]
+__all__ = ["Each", "Most", "Nested", "Play", "plan_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,25 @@ class Each:
     limit: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A graph that stands in another one: at *name*, with *inside*; its last vertex is ``name/END``."""
+
+    name: str
+    inside: str
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """A limit, of the loop around *node* or of that node; with *whole*, of the graph that stands there (or START)."""
+
+    node: str
+    kind: Literal["turns", "steps", "seconds"]
+    allowed: float
+    then: str | None = None
+    whole: bool = False
+
+
 def plan_of(
     *lines: str,
     joins: Mapping[str, JoinRule] | None = None,
@@ -37,6 +56,11 @@ def plan_of(
     turns: Mapping[str, int] | None = None,
     heads: str = "",
     writes: Mapping[str, str] | None = None,
+    errors: Sequence[str] = (),
+    races: Sequence[str] = (),
+    limits: Sequence[Most] = (),
+    ends: Mapping[str, Literal["done", "failed"]] | None = None,
+    calls: Sequence[Nested] = (),
 ) -> Plan:
     """A plan from lines such as ``"START a"`` and ``"a b c"``: edges from the first name to each of the others.
 
@@ -47,10 +71,16 @@ def plan_of(
         turns: Limits on turns, by name.
         heads: Heads of loops about which nothing was said: there the run's own limit on turns counts.
         writes: A field that a node always writes and never reads, by name.
+        errors: Lines such as ``"a x y"``: where it goes on when the first has failed; each line is one declaration.
+        races: Lines of names.
+        limits: Limits, with or without a way out.
+        ends: Nodes that end their graph.
+        calls: Graphs that stand in this one, the outer ones before those inside; edges leave from ``name/END``.
     """
     draft = Draft()
     at = {"START": 0, "END": END}
-    for name in [n for line in lines for n in line.split()] + [n for e in eaches for n in e.body.split()]:
+    every = [*lines, *(e.body for e in eaches), *errors, *(f"{c.name}/END" for c in calls)]
+    for name in [n for line in every for n in line.split()]:
         if name not in at:
             at[name] = draft.vertex()
             draft.names[at[name]] = name
@@ -62,6 +92,18 @@ def plan_of(
         empty = None if each.empty is None else at[each.empty]
         body = [at[name] for name in each.body.split()]
         draft.each(at[each.source], body, at[each.collect], empty=empty, limit=each.limit)
+    for number, line in enumerate(errors):
+        source, *targets = line.split()
+        for target in targets:
+            draft.arc(at[source], at[target], "error", number)
+    for call in calls:
+        inside = frozenset(at[name] for name in [*call.inside.split(), f"{call.name}/END"])
+        draft.calls.append(Inside(call.name, at[call.name], at[f"{call.name}/END"], inside))
+    for most in limits:
+        way = None if most.then is None else draft.arc(at[most.node], at[most.then], "limit")
+        draft.bounds.append(Bound(most.kind, most.allowed, at[most.node], way, most.whole))
+    draft.races += [tuple(at[name] for name in line.split()) for line in races]
+    draft.ends.update({at[name]: status for name, status in (ends or {}).items()})
     draft.rules.update({at[name]: rule for name, rule in (joins or {}).items()})
     draft.turns.update({at[name]: count for name, count in (turns or {}).items()})
     draft.unlimited_heads.update(at[name] for name in heads.split())
@@ -108,10 +150,20 @@ class Play:
         ]
         return self.do(NodeFinished(at=self.now, id=identity, writes=writes, taken=taken))
 
-    def fail(self, identity: str, *, attempt: int = 1, retry_at: float | None = None, message: str = "no") -> None:
-        """An attempt of an activation failed."""
+    def fail(
+        self, identity: str, *to: str, attempt: int = 1, retry_at: float | None = None, message: str = "no"
+    ) -> list[str]:
+        """An attempt of an activation failed; *to* are the targets of the error edges taken."""
         error = ErrorInfo("Boom", message)
-        self.do(NodeFailed(at=self.now, id=identity, error=error, attempt=attempt, retry_at=retry_at))
+        source = self.run.live[identity].vertex
+        taken = [
+            Taken(e)
+            for e in self.plan.topology.out[source]
+            if self.plan.edges[e].kind == "error" and self.plan.nodes[self.plan.edges[e].target].name in to
+        ]
+        return self.do(
+            NodeFailed(at=self.now, id=identity, error=error, attempt=attempt, retry_at=retry_at, taken=taken)
+        )
 
     def _edge(self, source: int, to: str | tuple[str, int]) -> Taken:
         name, times = to if isinstance(to, tuple) else (to, None)

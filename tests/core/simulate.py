@@ -8,6 +8,7 @@ with a plain recomputation.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,7 +18,6 @@ from orchestra_graph.core.events import (
     ErrorInfo,
     Event,
     JoinAsked,
-    LimitPassed,
     NodeFailed,
     NodeFinished,
     QuestionAsked,
@@ -30,10 +30,10 @@ from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.marking import Frame
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.revisions import Conflict, Grown, View
-from orchestra_graph.core.run import Activation, Fans, RunState, Wave, activation_id
+from orchestra_graph.core.run import Activation, Fans, RunState, Wave
 from orchestra_graph.graph.topology import Stamp, Topology
-from tests.core.graphs import Case
 from tests.core.follow import Follow
+from tests.core.graphs import Case
 from tests.core.oracle import Clash, Seen
 
 __all__ = [
@@ -162,8 +162,9 @@ class Trace:
 
     @property
     def done(self) -> list[str]:
-        """Ids of what finished, in order."""
-        return [e.id for e in self.events if isinstance(e, NodeFinished) and e.id not in self.withdrawn]
+        """Ids of what finished, or took an error edge, in order."""
+        ended = [e for e in self.events if isinstance(e, NodeFinished) or (isinstance(e, NodeFailed) and e.taken)]
+        return [e.id for e in ended if e.id not in self.withdrawn]
 
 
 def simulate(
@@ -307,10 +308,9 @@ class _Driver:
         if self.gone:
             self._happen(_finished(self.case, self.gone.pop(), self._now))
         elif self.state.undecided and (not self.running or self.fate.asks()):
-            wave = self.state.waves[next(iter(self.state.undecided))]
+            identity, wave = next(iter(self.state.undecided.items()))
             fire, error = self.fate.predicate(self.state, wave)
-            identity = activation_id(self.state.name(wave.join), wave.stamp, ())
-            self._happen(JoinAsked(at=self._now, id=identity, fire=fire, error=error))
+            self._happen(JoinAsked(at=self._now, id=identity, seen=len(wave.tokens), fire=fire, error=error))
         elif self.running:
             self._end_one()
         else:
@@ -456,12 +456,15 @@ class Watch:
         self.follow = follow
         self.model: Follow | None = None
         self.places: dict[tuple[int, Stamp], tuple[int, int]] = {}
+        self.tally: Counter[str] = Counter()
 
     def after(self, run: RunState, event: Event) -> None:
         """Look at the state after *event*."""
         self._counts(run)
         self._waves(run)
         self._instances(run)
+        self._nothing_was_missed(run)
+        self._nobody_waits_beside_a_free_place(run)
         if self.follow:
             self._model(run, event)
 
@@ -489,6 +492,23 @@ class Watch:
             assert blocking, f"{run.name(join)}@{stamp} waits for nothing"
             assert wave.blocked_by in blocking, f"{run.name(join)}@{stamp} watches {wave.blocked_by} of {blocking}"
             assert _is_watched(run, wave), f"{run.name(join)}@{stamp} would not be woken"
+
+    def _nothing_was_missed(self, run: RunState) -> None:
+        """Nothing is live that could still have come to a join which has waited for everything."""
+        topology = run.plan.topology
+        items = self._items(run)
+        waits = ("gather", "all_of", "zipped", "batches")
+        for join, stamp in {(a.vertex, a.stamp) for a in run.live.values() if topology.rule[a.vertex].kind in waits}:
+            missed = [v for v, at in items if topology.blocks(v, at, join, stamp)]
+            assert not missed, f"{run.name(join)}@{stamp} fired before {missed} had come"
+
+    def _nobody_waits_beside_a_free_place(self, run: RunState) -> None:
+        """Where an `each` has room, none of its items is kept waiting."""
+        for activation in run.live.values():
+            if activation.status == "queued":
+                fan = activation.fans[-1][0]
+                assert fan.limit is not None
+                assert len(fan._live) >= fan.limit, f"{activation.id} waits for nothing"
 
     def _instances(self, run: RunState) -> None:
         """An instance of an `each` belongs to one item of one pass, with all in it; no more than the limit are open."""
@@ -522,7 +542,7 @@ class Watch:
         assert {at for at, w in run.waves.items() if w.fired} == model.over
         assert {a.id for a in run.live.values() if a.status == "failed"} == model.failed
         assert {a.id for a in run.questions} == model.asking
-        assert set(run.undecided) == model.undecided
+        assert set(run.undecided) == {model.name(place) for place in model.undecided}
         halt = None if run.halt is None else (run.halt.status, run.halt.final)
         assert halt == (None if model.stop is None else (model.stop.status, model.stop.final))
         if run.halt is not None and model.stop is not None:

@@ -16,7 +16,7 @@ import pytest
 from orchestra_graph.core import evolve as evolve_module
 from orchestra_graph.core import joins, revisions
 from orchestra_graph.core.events import NodeFinished
-from orchestra_graph.core.evolve import _Step
+from orchestra_graph.core.step import Step as _Step
 from orchestra_graph.core.joins import RULES, Firing, Rule
 from orchestra_graph.core.marking import Frame, Marking, Watcher
 from orchestra_graph.core.revisions import Cell, Delta, Grown, Plain, Revision, Revisions

@@ -17,7 +17,6 @@ FOLDER = ROOT / "docs" / "how-to"
 PAGES = sorted(f"docs/how-to/{path.name}" for path in FOLDER.glob("*.md"))
 
 
-@pytest.mark.kill
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_goes_as_it_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

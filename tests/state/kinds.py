@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, Required, TypeVar
 from uuid import UUID
 
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    JsonValue,
+    RootModel,
+    SecretBytes,
+    SecretStr,
+    SerializeAsAny,
+    StringConstraints,
+    computed_field,
+    conlist,
+)
+from pydantic.dataclasses import dataclass as checked_dataclass
+from typing_extensions import TypeAliasType, TypedDict
 
 T = TypeVar("T")
 
@@ -97,6 +112,96 @@ class Options(TypedDict, total=False):
     names: list[str]
 
 
+class Strong(enum.StrEnum):
+    YES = "yes"
+    NO = "no"
+
+
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    following: str | None = None
+
+
+class Basket(RootModel[list[Line]]):
+    """A model that is a list in JSON."""
+
+
+class Sides(BaseModel):
+    """What is computed is no field, and comes in the way of a model that takes nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+    width: int
+    height: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+
+class Camel(BaseModel):
+    """As most web APIs have it: other names in JSON."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.upper(), extra="forbid", serialize_by_alias=True)
+    order_id: int
+    lines: list[Line] = []
+
+
+class Renamed(BaseModel):
+    read: int = Field(validation_alias=AliasChoices("r", "rd"))
+    written: int = Field(default=0, serialization_alias="w")
+
+
+class Blob(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+    data: bytes
+
+
+class Wide(BaseModel):
+    line: SerializeAsAny[Line]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    day: date
+    sizes: tuple[int, ...]
+    state: Strong
+
+
+@checked_dataclass
+class Checked:
+    name: Annotated[str, StringConstraints(max_length=9)]
+    lines: list[Line] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Link:
+    name: str
+    following: Link | None = None
+
+
+class Place(TypedDict):
+    street: str
+    number: NotRequired[int]
+
+
+class Part(TypedDict, total=False):
+    name: Required[str]
+    made_of: list[Part]
+
+
+class Money(NamedTuple):
+    amount: Decimal
+    currency: str = "EUR"
+
+
+OrderId = NewType("OrderId", str)
+Nested = TypeAliasType("Nested", "dict[str, Nested] | list[Nested] | int | None")
 Shape = Annotated[Circle | Square, Field(discriminator="kind")]
 
 text = st.text(max_size=5)
@@ -116,6 +221,10 @@ plain_json = st.recursive(
 shapes = st.builds(Circle, r=st.floats(0, 9)) | st.builds(
     Square, side=st.floats(0, 9), notes=st.lists(text, max_size=2)
 )
+
+camels = st.builds(lambda n, some: Camel.model_validate({"ORDER_ID": n, "LINES": some}), st.integers(), st.lists(lines))
+renamed = st.integers().map(lambda n: Renamed.model_validate({"r": n, "written": n}))
+nested = st.recursive(st.none() | st.integers(), lambda inner: st.dictionaries(text, inner, max_size=2), max_leaves=4)
 
 KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "str": (str, text),
@@ -165,8 +274,106 @@ KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "typed dict": (Options, st.fixed_dictionaries({}, optional={"depth": st.integers(), "names": st.lists(text)})),
     "anything": (Any, plain_json),
     "dict of anything": (dict[str, Any], st.dictionaries(text, plain_json, max_size=3)),
+    "aware model": (Stamp | None, st.none() | st.builds(Stamp, at=aware)),
+    "str enum": (Strong, st.sampled_from(Strong)),
+    "flag": (Rights, st.sampled_from([Rights.READ, Rights.READ | Rights.WRITE])),
+    "literal of an enum": (Literal[Strong.YES], st.just(Strong.YES)),
+    "literal of several": (Literal["a", 1, True, None], st.sampled_from(["a", None])),
+    "constrained number": (Annotated[int, Field(ge=0, multiple_of=2)], st.integers(0, 9).map(lambda n: n * 2)),
+    "constrained list": (conlist(int, min_length=1), st.lists(st.integers(), min_size=1, max_size=2)),
+    "constrained texts": (list[Annotated[str, StringConstraints(to_upper=True)]], st.builds(lambda: ["A", "B"])),
+    "new type": (dict[OrderId, int], st.dictionaries(text.map(OrderId), st.integers(), max_size=2)),
+    "address": (HttpUrl, st.just(HttpUrl("https://example.org/a"))),
+    "list of pages": (list[Page[Line]], st.lists(st.builds(Page[Line], items=st.lists(lines, max_size=2)), max_size=2)),
+    "page of pages": (
+        Page[Page[int]],
+        st.integers().map(lambda n: Page[Page[int]](items=[Page[int](items=[n])])),
+    ),
+    "page of unions": (Page[Shape], st.builds(Page[Shape], items=st.lists(shapes, max_size=2))),
+    "dict of unions": (dict[str, Shape], st.dictionaries(text, shapes, max_size=2)),
+    "root model": (Basket, st.lists(lines, max_size=2).map(Basket)),
+    "computed field": (Sides, st.builds(Sides, width=st.integers(), height=st.integers())),
+    "aliases": (
+        Camel,
+        camels,
+    ),
+    "list of aliases": (
+        list[Renamed],
+        st.lists(renamed, max_size=2),
+    ),
+    "model with bytes": (Blob, st.builds(Blob, data=st.binary(max_size=5))),
+    "model with any line": (Wide, st.builds(Wide, line=lines)),
+    "strict model": (
+        Strict,
+        st.builds(Strict, day=st.dates(), sizes=st.tuples(st.integers()), state=st.sampled_from(Strong)),
+    ),
+    "checked dataclass": (Checked, st.builds(Checked, name=text, lines=st.lists(lines, max_size=1))),
+    "recursive dataclass": (Link, st.builds(Link, name=text, following=st.none() | st.builds(Link, name=text))),
+    "typed dict, all of it": (Place, st.fixed_dictionaries({"street": text}, optional={"number": st.integers()})),
+    "recursive typed dict": (Part, text.map(lambda name: {"name": name, "made_of": [{"name": "b"}]})),
+    "named tuple with a default": (list[Money], st.lists(st.builds(Money, numbers), max_size=2)),
+    "nested optional": (
+        list[list[int | None] | None] | None,
+        st.none() | st.lists(st.none() | st.lists(st.none() | st.integers(), max_size=2), max_size=2),
+    ),
+    "recursive alias": (
+        Nested,
+        st.recursive(st.none() | st.integers(), lambda i: st.dictionaries(text, i, max_size=2)),
+    ),
+    "any JSON": (JsonValue, plain_json),
+    "tuple of tuples": (tuple[tuple[int, str], ...], st.lists(st.tuples(st.integers(), text), max_size=2).map(tuple)),
+    "frozenset of tuples": (frozenset[tuple[int, int]], st.frozensets(st.tuples(st.integers(), st.integers()))),
     "annotated": (Annotated[list[Line], Field(max_length=9)], st.lists(lines, max_size=2)),
 }
+
+
+class Tall(enum.Enum):
+    PAIR = (1, 2)
+
+
+class Raw(BaseModel):
+    data: bytes
+
+
+class RawTyped(TypedDict):
+    data: list[bytes]
+
+
+@dataclass
+class Login:
+    password: SecretStr
+
+
+class Odd:
+    """Equal to nothing, not even to itself."""
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "secret": (SecretStr, "SecretStr is a secret"),
+    "secrets in a list": (list[SecretBytes], "SecretBytes is a secret"),
+    "secret in a dataclass": (dict[str, Login], "SecretStr is a secret"),
+    "complex number": (complex, "complex has no form in JSON"),
+    "class": (type[int], "no form in JSON"),
+    "function": (Callable[[], int], "no form in JSON"),
+    "iterator": (Iterator[int], "no form in JSON"),
+    "bytearray": (bytearray, "bytearray has no form in JSON"),
+    "class of somebody": (Odd, "Odd has no form in JSON. Use a pydantic model or a dataclass"),
+    "text or decimal": (str | Decimal, "Decimal and str look alike"),
+    "text or date, inside": (dict[str, list[date | str]], "date and str look alike"),
+    "float or decimal": (float | Decimal, "Decimal and float look alike"),
+    "text or enum": (str | Strong, "Strong and str look alike"),
+    "list or set": (list[int] | set[int] | None, "list[int] and set[int] look alike"),
+    "list or tuple": (list[int] | tuple[int, ...], "look alike"),
+    "tuple as key": (dict[tuple[int, int], str], "a key of JSON is text, not a tuple"),
+    "None as key": (dict[str | None, str], "a key of JSON is text, never None"),
+    "keys of two kinds": (dict[int | str, str], "a key of JSON is text, so int | str look alike"),
+    "numbers as literal keys": (dict[Literal[1, 2], str], "the values of Literal[1, 2] are not"),
+    "enum of tuples": (Tall, "Tall: the value (1, 2) does not come back from JSON"),
+    "literal of bytes": (Literal[b"a"], "does not come back from JSON"),
+    "bytes in a model": (list[Raw], "the bytes in Raw.data would be written as text"),
+    "bytes in a typed dict": (RawTyped, '__pydantic_config__ = ConfigDict(ser_json_bytes="base64"'),
+}
+"""What is refused when a graph is compiled, and why."""
 
 
 def _parts(value: object) -> tuple[bool, list[object]]:
@@ -174,7 +381,7 @@ def _parts(value: object) -> tuple[bool, list[object]]:
     if isinstance(value, BaseModel):
         return not value.model_config.get("frozen"), [*value.__dict__.values(), *(value.model_extra or {}).values()]
     if is_dataclass(value) and not isinstance(value, type):
-        return not value.__dataclass_params__.frozen, list(vars(value).values())  # type: ignore[attr-defined]
+        return not value.__dataclass_params__.frozen, [getattr(value, f.name) for f in fields(value)]  # type: ignore[attr-defined]
     if isinstance(value, dict):
         return True, [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset):

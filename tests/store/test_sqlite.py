@@ -12,7 +12,7 @@ import pytest
 
 from orchestra_graph.errors import RunOwned, StoreError
 from orchestra_graph.store import open_store
-from orchestra_graph.store.base import Append, Fenced, Store
+from orchestra_graph.store.base import Append, CachedRow, Fenced, Store
 from orchestra_graph.store.sqlite import SqliteStore
 from orchestra_graph.store.writer import Durability, Writer
 
@@ -51,6 +51,33 @@ async def test_a_closed_store_leaves_one_file(url: str, tmp_path: Path) -> None:
         await started(store)
         assert len(list(tmp_path.glob("runs.db-owner-*.lock"))) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["runs.db"]
+
+
+@pytest.mark.asyncio
+async def test_a_large_value_its_use_and_its_row_are_stored_in_one_transaction(url: str) -> None:
+    """So that no kill leaves a row whose value is missing."""
+    async with SqliteStore(url) as store:
+        run = await started(store)
+        seen = await trace(store)
+        await store.append(
+            Append(run=run, epoch=1, rows=[row(1)], blobs={"h": "x"}, cached=[CachedRow("c", "y")]),
+        )
+        words = [line.split(" (")[0].replace(" OR IGNORE", "") for line in seen]
+        begin = next(i for i, line in enumerate(words) if line.startswith("BEGIN"))
+        end = words.index("COMMIT")
+        inside = [line for line in words[begin + 1 : end] if line.startswith("INSERT")]
+        assert inside == [f"INSERT INTO {table}" for table in ("blobs", "blob_uses", "events", "node_cache")]
+        assert words.count("COMMIT") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_cached_result_that_was_put_anew_meanwhile_is_not_removed(url: str) -> None:
+    async with SqliteStore(url) as store:
+        run = await started(store)
+        await store.append(Append(run=run, epoch=1, cached=[CachedRow("c", "new", 200.0)]))
+        assert store._open is not None
+        await writer_of(store).submit(store._open.ledger.drop_cached, ("c", 150.0))
+        assert await store.cached("c", 150.0) == "new"
 
 
 @pytest.mark.asyncio

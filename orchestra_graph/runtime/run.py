@@ -1,0 +1,258 @@
+"""`Run`: a handle to one run, to drive it, to answer, and to read it.
+
+Who drives: see `engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from orchestra_graph.core import events as ev
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.core.run import RunState
+from orchestra_graph.errors import (
+    AlreadyAnswered,
+    LimitReached,
+    RunCancelled,
+    RunEnded,
+    RunFailed,
+    RunOutcomeError,
+    RunOwned,
+    RunStopped,
+    RunWaiting,
+    StaleAnswer,
+    UnknownQuestion,
+)
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.policies import Limits
+from orchestra_graph.runtime import answers
+from orchestra_graph.runtime.history import state_so_far
+from orchestra_graph.runtime.load import check_unchanged
+from orchestra_graph.runtime.outcomes import Cancelled, Done, Failed, Outcome, Stopped, Waiting
+from orchestra_graph.runtime.reading import Reading, note_of
+from orchestra_graph.state.schema import State
+from orchestra_graph.store.base import QuestionRow, RunRow
+
+__all__ = ["Run"]
+
+S = TypeVar("S", bound=State)
+
+_ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled", "stopped")
+
+
+class Run(Reading[S]):
+    """A handle to one run; made by an `Engine`.
+
+    Attributes:
+        key: Its name.
+        graph: The name of its graph.
+    """
+
+    # -- driving ------------------------------------------------------------------------------------
+
+    async def wait(self, *, timeout: float | None = None) -> Outcome[S]:  # noqa: ASYNC109
+        """Drive the run until it rests, and say how.
+
+        Where another process drives it, wait for that one, and take over if it dies.
+
+        Args:
+            timeout: Give up after so many seconds; the run goes on.
+
+        Raises:
+            TimeoutError: It did not rest in time.
+            GraphChanged: The code's graph is not the run's.
+        """
+        async with asyncio.timeout(timeout):
+            while True:
+                outcome = await self._attend()
+                if outcome is not None:
+                    return outcome
+
+    async def _attend(self) -> Outcome[S] | None:
+        """Drive the run, or watch whoever does, until something is to be said about it; None: look again."""
+        engine = self._engine
+        driven = engine._driving.get(self._row.number)
+        if driven is None:
+            row = await self._now()
+            if row.status in _ENDED or (row.status == "waiting" and not await self._has_news()):
+                outcome = await self._outcome(await self._load(), row)
+                # Somebody may have driven it while it was read.
+                return outcome if await self._now() == row else None
+            try:
+                driven = await engine._take(row, self._plan())
+            except RunOwned:
+                await engine.store.changes(1.0)
+                return None
+            if driven is None:
+                return None
+        await asyncio.shield(driven.task)
+        row = await self._now()
+        return None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.cause)
+
+    async def _has_news(self) -> bool:
+        """Whether a question that the run waits for was answered, or its time is over."""
+        asking = {activation.question for activation in (await self._load()).questions}
+        open_now = {question.id for question in await self.questions()}
+        return not asking <= open_now
+
+    async def result(self) -> S:
+        """Drive the run until it rests, and give its final state.
+
+        Raises:
+            RunFailed: It failed.
+            RunWaiting: Only a person can move it.
+            RunCancelled: It was cancelled.
+            RunStopped: A limit was reached; the `LimitReached` behind it has the state so far.
+        """
+        outcome = await self.wait()
+        if isinstance(outcome, Done):
+            return outcome.state
+        raise _ERRORS[type(outcome)](outcome) from _cause(outcome)
+
+    async def resume(self) -> None:
+        """Begin to drive the run, from wherever it stands. Does nothing to one that has ended.
+
+        Raises:
+            RunOwned: Another process drives it.
+            GraphChanged: The code's graph is not the run's.
+        """
+        row = await self._now()
+        if row.status not in _ENDED:
+            await self._engine._take(row, self._plan())
+
+    async def retry(self, *, limits: Limits | None = None) -> None:
+        """Let a failed or stopped run go on: from the failed node, keeping all that was done.
+
+        Args:
+            limits: The new allowance; the same as before, counted anew, where left out.
+
+        Raises:
+            RunEnded: The run is neither failed nor stopped, or no retry can mend it.
+            RunOwned: Another process drives it.
+        """
+        engine = self._engine
+
+        def again(run: RunState) -> ev.Event:
+            if run.status not in ("failed", "stopped"):
+                raise RunEnded(self.key, run.status, "be retried")
+            if run.halt is not None and run.halt.final:
+                raise RunEnded(self.key, run.status, "be retried: what failed would fail again")
+            if limits is None:
+                steps, seconds, turns = run.steps_allowed, run.seconds_allowed, run.turns_allowed
+            else:
+                steps, seconds, turns = limits.steps, limits.seconds, limits.turns
+            return ev.RunRetried(at=engine.clock.now(), steps=steps, seconds=seconds, turns=turns)
+
+        await engine._take(await self._now(), self._plan(), again)
+
+    async def cancel(self) -> None:
+        """End the run: nothing starts any more, what runs is interrupted, questions are withdrawn; needs no code.
+
+        Raises:
+            RunEnded: It has ended before.
+            RunOwned: Another process drives it.
+        """
+        driven = await self._engine._cancel(self._row)
+        if driven is not None:
+            await asyncio.shield(driven.task)
+
+    # -- people -------------------------------------------------------------------------------------
+
+    async def answer(self, question: str, value: object, /) -> None:
+        """Answer a question. The same answer again changes nothing.
+
+        Args:
+            question: Its id.
+            value: A value of the type asked for, or plain data that makes one.
+
+        Raises:
+            WrongAnswer: It does not fit; the question stays open.
+            AlreadyAnswered: Somebody gave another answer before.
+            StaleAnswer: The question has expired or was withdrawn.
+            UnknownQuestion: There is no such question.
+        """
+        await self._answer(question, value, parsed_json=False)
+
+    async def answer_json(self, question: str, value: object, /) -> None:
+        """`answer` with a value that a JSON parser made."""
+        await self._answer(question, value, parsed_json=True)
+
+    async def _answer(self, question: str, value: object, *, parsed_json: bool) -> None:
+        store, number = self._engine.store, self._row.number
+        rows = {row.id: row for row in await store.questions(number, status=())}
+        if question not in rows:
+            raise UnknownQuestion(self.key, question, [r.id for r in rows.values() if r.status == "open"])
+        plan = await self._plan_at_hand()
+        if plan is None:
+            given = answers.check_by_schema(rows[question], value)
+        else:
+            given = answers.accept_answer(plan, question, value, parsed_json=parsed_json)
+        row = await store.answer(number, question, given, self._engine.clock.now())
+        _check_stands(row, given, plan)
+        driven = self._engine._driving.get(number)
+        if driven is not None and not driven.drive.over:
+            driven.drive.look()
+        elif number in self._engine._ours:
+            with suppress(RunOwned):  # somebody else took it over meanwhile, and sees the answer
+                await self.resume()
+
+    async def _plan_at_hand(self) -> Plan | None:
+        if self._graph is None and self.graph not in self._engine._graphs:
+            return None
+        plan = self._plan()
+        await check_unchanged(self._engine.store, plan, self._row)
+        return plan
+
+    # -- outcomes -----------------------------------------------------------------------------------
+
+    async def _outcome(self, run: RunState, row: RunRow, cause: BaseException | None = None) -> Outcome[S]:
+        state = cast("S", state_so_far(run))
+        note, stored = note_of(row), not self._engine.store.url.startswith("memory:")
+        match row.status:
+            case "done":
+                return Done(run=self.key, state=state)
+            case "waiting":
+                return Waiting(run=self.key, state=state, questions=tuple(await self.questions()), stored=stored)
+            case "cancelled":
+                return Cancelled(run=self.key, state=state)
+            case "stopped":
+                return Stopped(run=self.key, state=state, limit=note["limit"], allowed=note["allowed"], stored=stored)
+            case _:
+                errors = tuple((identity, ev.ErrorInfo(kind, what)) for identity, kind, what in note["errors"])
+                return Failed(
+                    run=self.key,
+                    state=state,
+                    reason=note["reason"],
+                    errors=errors,
+                    final=note["final"],
+                    cause=cause,
+                    stored=stored,
+                )
+
+
+def _cause(outcome: Outcome[Any]) -> BaseException | None:
+    """What stands behind the error of a run without a result."""
+    if isinstance(outcome, Stopped):
+        return LimitReached(outcome.limit, outcome.allowed, outcome.state)
+    return outcome.cause if isinstance(outcome, Failed) else None
+
+
+def _check_stands(row: QuestionRow, given: str, plan: Plan | None) -> None:
+    """Whether the answer that was given is the one that stands."""
+    if row.status == "answered":
+        if row.answer is not None and not answers.same_answer(plan, row.id, row.answer, given):
+            raise AlreadyAnswered(row.id, row.answer)
+        return
+    why = f"it expired at {answers.expired_text(row)}" if row.status == "expired" else "its run went on without it"
+    raise StaleAnswer(row.id, why)
+
+
+_ERRORS: Mapping[type, type[RunOutcomeError]] = {
+    Failed: RunFailed,
+    Waiting: RunWaiting,
+    Cancelled: RunCancelled,
+    Stopped: RunStopped,
+}
