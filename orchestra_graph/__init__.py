@@ -46,10 +46,15 @@ if TYPE_CHECKING:
     from orchestra_graph.graph.policies import Cache as Cache
     from orchestra_graph.graph.policies import Limits as Limits
     from orchestra_graph.graph.policies import Retry as Retry
+    from orchestra_graph.graph.policies import all_of as all_of
+    from orchestra_graph.graph.policies import batches as batches
+    from orchestra_graph.graph.policies import each_one as each_one
+    from orchestra_graph.graph.policies import first as first
+    from orchestra_graph.graph.policies import until as until
+    from orchestra_graph.graph.policies import zipped as zipped
     from orchestra_graph.graph.question import Question as Question
     from orchestra_graph.runtime.context import Context as Context
     from orchestra_graph.runtime.engine import Engine as Engine
-    from orchestra_graph.runtime.run import Run as Run
     from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
     from orchestra_graph.runtime.outcomes import Done as Done
     from orchestra_graph.runtime.outcomes import Failed as Failed
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
     from orchestra_graph.runtime.outcomes import Outcome as Outcome
     from orchestra_graph.runtime.outcomes import Stopped as Stopped
     from orchestra_graph.runtime.outcomes import Waiting as Waiting
+    from orchestra_graph.runtime.run import Run as Run
     from orchestra_graph.state.patch import Patch as Patch
     from orchestra_graph.state.reducers import Replace as Replace
     from orchestra_graph.state.reducers import add as add
@@ -118,9 +124,13 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Waiting",
     "WrongAnswer",
     "add",
+    "all_of",
     "append",
     "ask",
+    "batches",
+    "each_one",
     "extend",
+    "first",
     "last",
     "later",
     "maximum",
@@ -129,6 +139,8 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "node",
     "reducer",
     "union",
+    "until",
+    "zipped",
 ]
 
 _LAZY = {
@@ -143,6 +155,12 @@ _LAZY = {
     "node": "graph.node",
     "Cache": "graph.policies",
     "Limits": "graph.policies",
+    "all_of": "graph.policies",
+    "batches": "graph.policies",
+    "each_one": "graph.policies",
+    "first": "graph.policies",
+    "until": "graph.policies",
+    "zipped": "graph.policies",
     "Retry": "graph.policies",
     "Question": "graph.question",
     "Context": "runtime.context",

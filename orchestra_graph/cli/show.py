@@ -81,9 +81,9 @@ def _lines(
     errors = [f"{a.id}: {a.error}" for a in seen.record.activations if a.error and a.status in ("failed", "retrying")]
     if errors:
         lines += ["", bold("errors"), *(f"  {printable(line)}" for error in errors for line in error.splitlines())]
-    why = [line for reason in seen.explanation.reasons for line in _said_only_here(reason)]
-    if why:
-        lines += ["", bold("what it is at" if seen.row.status == "running" else "why it does not go on"), *why]
+    stuck = [line for reason in seen.explanation.reasons for line in _said_only_here(reason)]
+    if stuck:
+        lines += ["", bold("what it is at" if seen.row.status == "running" else "why it does not go on"), *stuck]
     if seen.questions:
         asked = [line for question in seen.questions for line in question_lines(question, settings, target)]
         lines += ["", bold("questions"), *(f"  {line}" for line in asked)]

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState
 from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import EngineBug
 
-__all__ = ["begin", "due", "give_back", "verdict"]
+__all__ = ["TimeLimit", "begin", "due", "give_back", "next_limit", "verdict"]
+
+
+class TimeLimit(NamedTuple):
+    """The limit on seconds that is reached next.
+
+    Attributes:
+        at: In active seconds of the run.
+        allowed: How many seconds it allows.
+        cap: Its index in the plan; None for that of the run.
+    """
+
+    at: float
+    allowed: float
+    cap: int | None
 
 
 def begin(run: RunState, room: int) -> list[Activation]:
@@ -51,8 +67,20 @@ def verdict(run: RunState) -> RunStatus:
         return run.halt.status
     if run.result is not None:
         return "done"
-    if run.ready or run.retrying:
+    if run.ready or run.retrying or run.undecided:
         return "running"
     if not run.asking:
         raise EngineBug("nothing runs, nobody is asked, and the run has not ended")
     return "waiting"
+
+
+def next_limit(run: RunState) -> TimeLimit | None:
+    """The limit on seconds that is reached next, if there is any."""
+    found = []
+    if run.seconds_allowed is not None:
+        found.append(TimeLimit(run.seconds_allowed, run.seconds_allowed, None))
+    for (index, _), tally in run.tallies.items():
+        cap = run.plan.caps[index]
+        if cap.kind == "seconds" and not tally.over:
+            found.append(TimeLimit(tally.began + cap.allowed, cap.allowed, index))
+    return min(found, key=lambda limit: limit.at, default=None)

@@ -330,8 +330,8 @@ class Step:
     def excuse(self, activation: Activation) -> bool:
         """Whether a join can do without an activation that has failed for good; if so, it waits no longer for it."""
         run, topology = self.run, self.run.plan.topology
-        join = topology.excusing.get(activation.vertex)
-        if join is None:
+        join, leaves = topology.excusing.get(activation.vertex, (None, ()))
+        if join is None or not all(self._alone(activation, leave) for leave in leaves):
             return False
         key = join, activation.stamp[: len(topology.chain[join])]
         wave = run.waves.get(key)
@@ -345,6 +345,12 @@ class Step:
         wave.excused.append(activation)
         self.look.append(wave)
         return True
+
+    def _alone(self, activation: Activation, leave: int) -> bool:
+        """Whether nothing else is inside of a call."""
+        depth = len(self.run.plan.topology.chain[leave])
+        inside = self.run.marking.within(activation.vertex, activation.stamp, depth)
+        return all(item is activation for item in inside)
 
     def race(self, activation: Activation) -> None:
         """The first of a race to complete withdraws the others, and what leads to them in the same turn."""

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator
 
 from orchestra_graph.errors import Problem, nearest
-from orchestra_graph.graph.conflicts import Meeting, Pairs, TooManyPairs
-from orchestra_graph.graph.flow import Facts, Flow
+from orchestra_graph.graph.conflicts import Meeting, TooManyPairs
+from orchestra_graph.graph.flow import Facts, Flow, solve
 from orchestra_graph.graph.plan import PlanNode
 from orchestra_graph.graph.signature import type_name
 from orchestra_graph.graph.subject import Subject
@@ -30,7 +30,7 @@ def people_stand_before(subject: Subject) -> Iterator[Problem]:
     size = len(subject.plan.nodes)
     makes = [int(n.kind == "ask" and not n.optional) for n in subject.plan.nodes]
     facts = Facts(count=1, makes=makes, breaks=[0] * size)
-    flow = Flow(subject.waves, facts)
+    flow = solve(subject.waves, facts)
     for node in risky:
         if not flow.before[node.index]:
             yield _nobody(subject, node, flow.walk(node.index, 0)[1:], "the path")
@@ -100,20 +100,22 @@ def writes_are_apart(subject: Subject) -> Iterator[Problem]:
     """Two writes to a field without a reducer must not happen side by side, unless the join overwrites both."""
     plan = subject.plan
     plain = [name for name, spec in subject.schema.fields.items() if spec.reducer is None]
+    inside = {name: call.members for call in plan.calls for name in call.private}
     bit = {name: 1 << i for i, name in enumerate(plain)}
     writes = [sum(bit.get(name, 0) for name in n.writes.fields) for n in plan.nodes]
     if not any(writes):
         return
     # the engine lets a join mend a conflict only if it writes all that it may write, and has not read the field
     mends = [sum(bit.get(f, 0) for f in n.writes.fields if n.writes.sure and f not in n.reads) for n in plan.nodes]
-    pairs = Pairs(plan.topology, subject.ways)
+    pairs = subject.pairs
     try:
         found = pairs.conflicts(writes, mends)
     except TooManyPairs:
         yield _too_large(subject)
         return
     for name in plain:
-        joins = [v for v in plan.topology.order if found.get(v, 0) & bit[name]]
+        # what a graph in this one keeps to itself is gone where it is left
+        joins = [v for v in plan.topology.order if found.get(v, 0) & bit[name] and v in inside.get(name, (v,))]
         if joins:
             meeting = pairs.meeting(joins[0], [bool(w & bit[name]) for w in writes])
             assert meeting is not None
@@ -160,7 +162,7 @@ def loops_are_clear(subject: Subject) -> Iterator[Problem]:
     loops = [region for region in topology.regions if region.kind == "loop" and len(region.entries) > 1]
     if not loops:
         return
-    pairs = Pairs(topology, subject.ways)
+    pairs = subject.pairs
     for region in loops:
         try:
             meet = any(pairs.places(region.members.__contains__))

@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TypeAlias
 
 from orchestra_graph.errors import Problem
+from orchestra_graph.graph.check_joins import joins_get_all, lists_meet, races_end_all, tokens_stay_few
 from orchestra_graph.graph.check_reads import inputs_fit, items_fit, paths_exist, reads_are_there, switches_name_all
 from orchestra_graph.graph.check_runs import caches_are_safe, loops_are_clear, people_stand_before, writes_are_apart
+from orchestra_graph.graph.check_uses import reads_can_see_writes, writes_are_seen
 from orchestra_graph.graph.check_writes import names_are_free, reducers_fit, writes_fit
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.subject import Subject
@@ -33,7 +35,13 @@ CHECKS: tuple[Check, ...] = (
     people_stand_before,
     caches_are_safe,
     writes_are_apart,
+    writes_are_seen,
+    reads_can_see_writes,
+    joins_get_all,
+    lists_meet,
     loops_are_clear,
+    tokens_stay_few,
+    races_end_all,
 )
 
 

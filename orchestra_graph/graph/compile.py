@@ -320,6 +320,7 @@ class _Compiler:
             last = {frame.leave}
             members = frozenset(frame.members) - last
             depth = 0 if frame.parent is None else len(topology.chain[frame.leave])
+            self._then_apart(topology, bound)
         else:
             members, depth = topology.loop_around(vertex)
             members = self._with_inside(members)
@@ -332,6 +333,24 @@ class _Compiler:
                     f"graph.limit({name}, ..., then=...)   of a node behind the loop",
                 )
         return Cap(declared.kind, declared.allowed, vertex, bound.edge, members, depth)
+
+    def _then_apart(self, topology: Topology, bound: Bound) -> None:
+        """Where a limit of a whole graph leads to must not have run before: it would run again, under the same id."""
+        if bound.then is None:
+            return
+        frame = bound.frame
+        ahead = [[] if v in (frame.leave, self.end) else topology.targets(v) for v in range(self.end + 1)]
+        behind = reachable([bound.then], ahead) - {frame.leave, self.end}
+        ahead[bound.vertex] = [topology.edges[e][1] for e in topology.out[bound.vertex] if e != bound.edge]
+        both = sorted(behind & reachable([bound.vertex], ahead))
+        if both:
+            then, other = self._name(bound.then), self._name(both[0])
+            self._problem(
+                "then-shared",
+                f"limit(then={then}) of a whole graph leads to '{other}', which may have run before it is reached",
+                bound.declared.where,
+                f"again = graph.add(..., name='{other}_2')   and let the limit lead to that, and to END",
+            )
 
     def _with_inside(self, members: frozenset[int]) -> frozenset[int]:
         """With a graph that stands there goes its inside."""

@@ -294,6 +294,47 @@ class Pairs:
                 raise TooManyPairs
             todo += (after for _, after in self._follow(pair))
 
+    def arrivals(self, join: int) -> set[frozenset[int]]:
+        """The pairs of in-edges of *join* by which two lineages can come to one wave.
+
+        Raises:
+            TooManyPairs: There are more than can be looked at.
+        """
+        leads = reachable([join], [[self.topology.edges[e][0] for e in into] for into in self.topology.into])
+        known: set[tuple[Pair, int, int]] = set()
+        todo: list[tuple[Pair, int, int]] = []
+        found: set[frozenset[int]] = set()
+
+        def reach(pair: Pair, one: int, other: int) -> None:
+            if pair.one not in leads or pair.other not in leads:
+                return
+            if self._meets(pair):
+                if pair.one == join:
+                    found.add(frozenset({one, other}))
+                if not self._parts(pair.one):
+                    return
+            if not self._is_earlier(pair):
+                pair, one, other = pair.turned(), other, one
+            if (pair, one, other) not in known:
+                known.add((pair, one, other))
+                todo.append((pair, one, other))
+                if len(known) > MOST_PAIRS:
+                    raise TooManyPairs
+
+        def came(edge: int) -> int:
+            return edge if self.topology.edges[edge][1] == join else -1
+
+        for ways in self.ways:
+            for first, second in dict.fromkeys(ways.together()):
+                fork = self.topology.edges[first][0]
+                half = self._move(Pair(fork, fork, 0), first)
+                reach(self._move(half.turned(), second).turned(), came(first), came(second))
+        while todo:
+            pair, _, other = todo.pop()
+            for edge, after in self._follow(pair):
+                reach(after, came(edge), other)
+        return found
+
     # -- one field, with the way there ---------------------------------------------------------------
 
     def meeting(self, join: int, writes: Sequence[bool]) -> Meeting | None:

@@ -209,7 +209,13 @@ class _Wave:
                 self.begins.add(region.head)
                 self._leaving |= {e for e in topology.into[region.head] if topology.edges[e][0] in region.members}
         for scope in topology.scopes:
-            if self.join in scope.members:
+            if self.join not in scope.members:
+                continue
+            if scope.call:  # one token went in, and all begins of the inside came of it
+                enter = topology.edges[scope.edge][0]
+                self.begins.add(enter)
+                self._leaving.update(topology.into[enter])
+            else:
                 self.begins.add(topology.edges[scope.edge][1])
                 self._leaving.add(scope.edge)
 
@@ -385,6 +391,11 @@ class Flow:
     def over(self, edge: int) -> int:
         """What holds on *edge*."""
         return self._over[edge]
+
+    @property
+    def over_all(self) -> Sequence[int]:
+        """What holds on every edge."""
+        return self._over
 
     def unbroken(self, vertex: int) -> int:
         """What no write breaks that is visible at *vertex*."""

@@ -248,18 +248,34 @@ class Topology:
         return bool(self.funnel(frozenset({join})) >> vertex & 1)
 
     @cached_property
-    def excusing(self) -> Mapping[int, int]:
-        """For a vertex the join that does without it when it fails.
+    def excusing(self) -> Mapping[int, tuple[int, tuple[int, ...]]]:
+        """For a vertex the join that can do without it when it fails, and the ends of calls before that.
 
-        That is the nearest `first` or `until` that every way from there passes, and that it can reach in this turn.
+        That is a `first` or `until` where every way from there gathers for the first time, in this turn: a join before
+        it would fire without the branch, and be started again when the vertex is retried. The end of a call may lie
+        before it where nothing else is inside of that call.
         """
-        found: dict[int, int] = {}
-        joins = [j for j in range(self.size) if self.rule[j].races]
-        for vertex in range(self.size):
-            passed = [j for j in joins if self.funnel(frozenset({j})) >> vertex & 1 and self.reaches(vertex, j)]
-            for join in passed:  # all lie behind each other: the nearest is the one whose ways pass all others
-                if all(k == join or self.funnel(frozenset({k})) >> join & 1 for k in passed):
-                    found[vertex] = join
+        found = {}
+        leaves = {scope.collector: scope.members for scope in self.scopes if scope.call}
+        for vertex in range(1, self.end):
+            passed: list[int] = []
+            joins, seen, todo = set[int](), {vertex}, [vertex]
+            while todo:
+                for target in self.targets(todo.pop()):
+                    if target in seen:
+                        continue
+                    seen.add(target)
+                    if target in leaves and vertex in leaves[target]:
+                        passed.append(target)
+                        todo.append(target)
+                    elif self.rule[target].kind == "each_one":
+                        todo.append(target)
+                    else:
+                        joins.add(target)
+            if len(joins) == 1:
+                (join,) = joins
+                if self.rule[join].races and self.reaches(vertex, join):
+                    found[vertex] = join, tuple(passed)
         return found
 
     def reaches(self, vertex: int, join: int) -> bool:

@@ -12,8 +12,8 @@ from html import escape
 from typing import Any, Final
 
 from orchestra_graph.errors import MissingExtra
-from orchestra_graph.render.picture import Frame, NodeForm, Picture, PictureEdge, PictureNode
-from orchestra_graph.render.style import EDGES, FRAMES, INK, MUTED, TONES
+from orchestra_graph.render.picture import Frame, FrameKind, NodeForm, Picture, PictureEdge, PictureNode
+from orchestra_graph.render.style import FRAMES, INK, MUTED, TONES, stroke_of
 
 __all__ = ["dot_of", "layout_with_dot"]
 
@@ -26,6 +26,7 @@ _SHAPES: Final[dict[NodeForm, dict[str, str]]] = {
     "work": {"shape": "box", "style": "rounded,filled"},
     "irreversible": {"shape": "box", "peripheries": "2"},
     "person": {"shape": "hexagon", "margin": "0.02,0.06"},
+    "point": {"shape": "circle", "fixedsize": "true", "width": "0.14", "height": "0.14"},
 }
 
 
@@ -101,18 +102,20 @@ def _add_edge(graph: Any, picture: Picture, edge: PictureEdge) -> None:
         ends.reverse()
         attributes["dir"] = "back"
     elif edge.enters_each:
-        attributes["lhead"] = _cluster_entered(picture.frames, edge, "cluster")
+        attributes["lhead"] = _cluster(picture.frames, "each", edge.target, edge.source, "cluster")
+    if edge.from_frame and not edge.back:
+        attributes["ltail"] = _cluster(picture.frames, "call", edge.source, edge.target, "cluster")
     graph.edge(*ends, label, **attributes)
 
 
-def _cluster_entered(frames: Sequence[Frame], edge: PictureEdge, prefix: str) -> str:
-    """The name of the `each` frame that holds the target of *edge* but not its source; empty if there is none."""
+def _cluster(frames: Sequence[Frame], kind: FrameKind, inside: int, outside: int, prefix: str) -> str:
+    """The name of the outermost frame of a kind that holds one node and not the other; empty if there is none."""
     for number, frame in enumerate(frames):
-        inside = _in_frames([frame])
-        if edge.target in inside:
+        held = _in_frames([frame])
+        if inside in held:
             name = f"{prefix}_{number}"
-            found = frame.kind == "each" and edge.source not in inside
-            return name if found else _cluster_entered(frame.frames, edge, name)
+            found = frame.kind == kind and outside not in held
+            return name if found else _cluster(frame.frames, kind, inside, outside, name)
     return ""
 
 
@@ -155,9 +158,9 @@ def _node_attributes(node: PictureNode) -> dict[str, str]:
 
 
 def _edge_attributes(edge: PictureEdge) -> dict[str, str]:
-    look = EDGES[edge.strength]
+    look = stroke_of(edge)
     attributes = {"color": look.line, "fontcolor": look.text, "penwidth": str(look.width)}
-    return {**attributes, "style": "dashed"} if look.dotted else attributes
+    return {**attributes, "style": look.dashes} if look.dashes else attributes
 
 
 def _frame_attributes(frame: Frame) -> dict[str, str]:
@@ -195,6 +198,8 @@ def _table(rows: Iterable[str]) -> str:
 
 
 def _node_label(node: PictureNode) -> str:
+    if node.form == "point":
+        return ""
     if node.form in ("start", "end"):
         return _lines([_text(line) for line in (node.name, node.symbol) if line])
     small = (_font(_text(line), 11, MUTED) for line in node.small)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from orchestra_graph.render.picture import Frame, NodeForm, Picture, PictureEdge, PictureNode, Strength
-from orchestra_graph.render.style import EDGES, FRAMES, TONES
+from orchestra_graph.render.style import FRAMES, TONES, Stroke, stroke_of
 
 __all__ = ["mermaid_of"]
 
@@ -23,6 +23,7 @@ _SHAPES: Final[Mapping[NodeForm, tuple[str, str]]] = {
     "work": ("(", ")"),
     "irreversible": ("[[", "]]"),
     "person": ("{{", "}}"),
+    "point": ("((", "))"),
 }
 _ARROWS: Final[Mapping[Strength, str]] = {"plain": "-->", "thin": "-.->", "bold": "==>", "faint": "-.->"}
 
@@ -39,6 +40,7 @@ _MEANT: Final = re.compile(
     )
 )
 _DASHES: Final = "5 4"
+_STROKES: Final[Mapping[str, str]] = {"dashed": _DASHES, "dotted": "1 4"}
 
 
 def mermaid_of(picture: Picture) -> str:
@@ -48,7 +50,7 @@ def mermaid_of(picture: Picture) -> str:
     for number, frame in enumerate(picture.frames):
         lines += _frame(picture, frame, f"f{number}", "    ", framed)
     lines += (f"    {_node(i, node)}" for i, node in enumerate(picture.nodes) if i not in framed)
-    lines += (f"    {_edge(edge)}" for edge in picture.edges)
+    lines += (f"    {_edge(picture, edge)}" for edge in picture.edges)
     lines += (
         f"    {line}"
         for line in (*_classes(picture.nodes), *_frame_styles(picture.frames, "f"), *_links(picture.edges))
@@ -73,9 +75,25 @@ def _node(index: int, node: PictureNode) -> str:
     return f"n{index}{left}{_quoted([node.heading, *node.small], bold=True)}{right}"
 
 
-def _edge(edge: PictureEdge) -> str:
+def _edge(picture: Picture, edge: PictureEdge) -> str:
     label = f"|{_quoted(edge.label)}|" if edge.label else ""
-    return f"n{edge.source} {_ARROWS[edge.strength]}{label} n{edge.target}"
+    arrow = _ARROWS[edge.strength if edge.kind == "usual" or edge.strength == "bold" else "thin"]
+    source = _graph_around(picture.frames, edge, "f") if edge.from_frame else ""
+    return f"{source or f'n{edge.source}'} {arrow}{label} n{edge.target}"
+
+
+def _graph_around(frames: Sequence[Frame], edge: PictureEdge, prefix: str) -> str:
+    """The frame of the outermost graph that holds the source of an edge and not its target."""
+    for number, frame in enumerate(frames):
+        held, name = _all_in(frame), f"{prefix}{number}"
+        if edge.source in held:
+            found = frame.kind == "call" and edge.target not in held
+            return name if found else _graph_around(frame.frames, edge, f"{name}_")
+    return ""
+
+
+def _all_in(frame: Frame) -> set[int]:
+    return {*frame.nodes, *(index for inner in frame.frames for index in _all_in(inner))}
 
 
 def _quoted(lines: Sequence[str], *, bold: bool = False) -> str:
@@ -105,10 +123,13 @@ def _frame_styles(frames: Sequence[Frame], prefix: str) -> Iterator[str]:
 
 
 def _links(edges: Sequence[PictureEdge]) -> Iterator[str]:
-    for strength, look in EDGES.items():
-        ids = _ids("", (i for i, edge in enumerate(edges) if edge.strength == strength))
-        if ids and strength != "plain":
-            yield f"linkStyle {ids} stroke:{look.line},stroke-width:{look.width}px"
+    looks: dict[Stroke, list[int]] = {}
+    for index, edge in enumerate(edges):
+        if (edge.kind, edge.strength) != ("usual", "plain"):
+            looks.setdefault(stroke_of(edge), []).append(index)
+    for look, alike in looks.items():
+        dashes = f",stroke-dasharray:{_STROKES[look.dashes]}" if look.dashes else ""
+        yield f"linkStyle {_ids('', alike)} stroke:{look.line},stroke-width:{look.width}px{dashes}"
 
 
 def _ids(prefix: str, numbers: Iterable[int]) -> str:

@@ -12,33 +12,40 @@ writers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final, Literal
 
 from orchestra_graph.core.record import RunRecord, RunStatus
 from orchestra_graph.graph.plan import Shape
+from orchestra_graph.render.folding import Way, fold
 from orchestra_graph.render.form import Form, Link, Region, Vertex
 from orchestra_graph.render.progress import ENDED, Progress, Status, progress_of
 from orchestra_graph.render.words import clean, duration, moment, plural, several, shorten, wrapped
 
 __all__ = [
     "Frame",
+    "FrameKind",
     "NodeForm",
     "Picture",
     "PictureEdge",
     "PictureNode",
     "Strength",
     "Tone",
+    "WayKind",
     "picture_of",
     "picture_of_run",
 ]
 
-NodeForm = Literal["start", "end", "work", "irreversible", "person"]
-"""The outline of a node."""
+NodeForm = Literal["start", "end", "work", "irreversible", "person", "point"]
+"""The outline of a node; a point is an end of a graph in the graph at which ways part and meet."""
 Tone = Literal["terminal", "plain", "danger", "person"] | Status
 """The colours of a node: of its kind, or in a run of its status."""
+WayKind = Literal["usual", "error", "limit"]
+"""What makes a run take an edge: its turn, a failure, a limit."""
+FrameKind = Literal["loop", "each", "call"]
+"""What a frame stands around."""
 Strength = Literal["plain", "thin", "bold", "faint"]
 """How an edge is drawn: a declared way, a way nobody declared, one that was taken, one that was not."""
 
@@ -88,30 +95,36 @@ class PictureEdge:
         target: Where it leads to.
         label: Lines of text.
         strength: How it is drawn.
+        kind: What makes a run take it.
+        count: In a run, how often it was taken.
         back: It leads to the next turn of a loop.
         enters_each: It leads into the frame of an `each`.
+        from_frame: It comes from the frame of the graph around its source, not from that node alone.
     """
 
     source: int
     target: int
     label: tuple[str, ...] = ()
     strength: Strength = "plain"
+    kind: WayKind = "usual"
+    count: int = 0
     back: bool = False
     enters_each: bool = False
+    from_frame: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A frame around a loop or around the body of an `each`.
+    """A frame around a loop, around the body of an `each`, or around a graph in the graph.
 
     Attributes:
-        kind: Which of the two.
+        kind: Which of the three.
         label: What it says.
         nodes: The nodes directly in it.
         frames: The frames directly in it.
     """
 
-    kind: Literal["loop", "each"]
+    kind: FrameKind
     label: str
     nodes: tuple[int, ...]
     frames: tuple[Frame, ...] = ()
@@ -142,7 +155,15 @@ _NAME, _LINE, _NARROW, _LABEL = 48, 34, 24, 24
 """How many characters a name may have, a line in a node and in a narrow one, and a line on an edge."""
 _TIMES: Final = "\u00d7"
 
-_FORMS: Final[Mapping[str, NodeForm]] = {"start": "start", "end": "end", "ask": "person"}
+_FORMS: Final[Mapping[str, NodeForm]] = {
+    "start": "start",
+    "end": "end",
+    "ask": "person",
+    "enter": "point",
+    "leave": "point",
+}
+_POINT: Final = "\u00b7"
+_KINDS: Final[Mapping[str, WayKind]] = {"error": "error", "limit": "limit"}
 _NAMES: Final[Mapping[str, str]] = {"start": "start", "end": "end"}
 _TONES: Final[Mapping[NodeForm, Tone]] = {
     "start": "terminal",
@@ -150,6 +171,7 @@ _TONES: Final[Mapping[NodeForm, Tone]] = {
     "work": "plain",
     "irreversible": "danger",
     "person": "person",
+    "point": "terminal",
 }
 
 # Only signs that no system draws as a coloured emoji, and that DejaVu, Arial and Segoe have.
@@ -184,6 +206,7 @@ _RUN_WORDS: Final[Mapping[RunStatus, str]] = {
     "cancelled": "⊘ cancelled",
     "stopped": "■ stopped by a limit",
 }
+_FRAME_KINDS: Final[Mapping[str, FrameKind]] = {"loop": "loop", "scope": "each", "call": "call"}
 _TRUTH: Final[Mapping[str, str]] = {"True": "{}", "False": "not {}"}
 
 _EDGE_LABELS: Final[Mapping[str, Callable[[Link], str]]] = {
@@ -195,6 +218,8 @@ _EDGE_LABELS: Final[Mapping[str, Callable[[Link], str]]] = {
     "each": lambda link: "",  # the frame says it
     "empty": lambda link: link.label or "empty",
     "drop": lambda link: "" if link.alone else "else",
+    "error": lambda link: f"on {link.label or 'an error'}",
+    "limit": lambda link: link.label or "limit",
 }
 
 
@@ -209,19 +234,36 @@ def picture_of(shape: Shape, name: str) -> Picture:
         name: Its name, for the title.
     """
     form = Form.of(shape)
+    return _assembled(form, (_said(name),), [_node(vertex) for vertex in form.vertices], {}, None)
+
+
+def _assembled(
+    form: Form,
+    title: tuple[str, ...],
+    nodes: Sequence[PictureNode],
+    progress: Mapping[str, Progress],
+    record: RunRecord | None,
+) -> Picture:
+    """Put together what is drawn; the vertices that are not are taken out, and the others counted anew."""
+    folded = fold(form)
+    drawn = [index for index in range(len(nodes)) if index not in folded.hidden]
+    place = {vertex: index for index, vertex in enumerate(drawn)}
     return Picture(
-        title=(_said(name),),
-        nodes=tuple(_node(vertex) for vertex in form.vertices),
-        edges=tuple(_edge(form, link, "plain" if link.alone or link.kind != "drop" else "thin") for link in form.links),
-        frames=_frames(form, None, {}),
-        order=_order(form),
+        title=title,
+        nodes=tuple(nodes[vertex] for vertex in drawn),
+        edges=tuple(_edge(form, way, place, record) for way in folded.ways),
+        frames=_frames(form, None, progress, place, record),
+        order=tuple(place[vertex] for vertex in _order(form) if vertex in place),
     )
 
 
 def _node(vertex: Vertex) -> PictureNode:
     outline = _form(vertex)
     return PictureNode(
-        name=_name(vertex), form=outline, tone=_TONES[outline], notes=(*_kind_notes(vertex), *_write_notes(vertex))
+        name=_name(vertex),
+        form=outline,
+        tone=_TONES[outline],
+        notes=(*_kind_notes(vertex), *_rule_notes(vertex), *_write_notes(vertex)),
     )
 
 
@@ -230,6 +272,8 @@ def _form(vertex: Vertex) -> NodeForm:
 
 
 def _name(vertex: Vertex) -> str:
+    if _form(vertex) == "point":
+        return _POINT
     return _NAMES.get(vertex.kind) or _said(vertex.name) or "(no name)"
 
 
@@ -243,27 +287,49 @@ def _kind_notes(vertex: Vertex) -> tuple[str, ...]:
     return ("irreversible",) if vertex.irreversible else ()
 
 
+def _rule_notes(vertex: Vertex) -> tuple[str, ...]:
+    """How branches meet there, whom it races with, and what it ends."""
+    rivals = f"race with {several([_said(name) for name in vertex.rivals])}" if vertex.rivals else ""
+    ends = {"done": "ends the graph", "failed": "ends the run: failed"}.get(vertex.ends or "", "")
+    rule = f"join: {_said(vertex.rule)}" if vertex.rule else ""
+    return tuple(filter(None, (rule, rivals, ends)))
+
+
 def _write_notes(vertex: Vertex) -> tuple[str, ...]:
     return (f"writes {several([_said(field) for field in vertex.writes])}",) if vertex.writes else ()
 
 
-def _edge(form: Form, link: Link, strength: Strength, count: int = 0) -> PictureEdge:
-    text = shorten(clean(_EDGE_LABELS[link.kind](link)), 2 * _LABEL)
-    if link.back:
+def _edge(form: Form, way: Way, place: Mapping[int, int], record: RunRecord | None) -> PictureEdge:
+    links = [form.links[index] for index in way.links]
+    count = 0 if record is None else min(record.taken.get(index, 0) for index in way.links)
+    back = any(link.back for link in links)
+    # Two of several ends of a call may say the same.
+    said = dict.fromkeys(filter(None, (shorten(clean(_EDGE_LABELS[link.kind](link)), 2 * _LABEL) for link in links)))
+    text = ", ".join(said)
+    if back:
         text = f"↺ {text or 'next turn'}"
     if count > 1:
         text = f"{text}\u00a0{_TIMES}{count:,}"
-    limit = form.vertices[link.target].turns
-    if link.source == link.target and limit:
+    limit = form.vertices[way.target].turns
+    if way.source == way.target and limit:
         text = f"{text}, {_at_most(limit, 'turn')}"
     return PictureEdge(
-        source=link.source,
-        target=link.target,
+        source=place[way.source],
+        target=place[way.target],
         label=wrapped(text.strip(), _LABEL),
-        strength=strength,
-        back=link.back,
-        enters_each=link.kind == "each",
+        strength=_strength(links, None if record is None else count),
+        kind=next((_KINDS[link.kind] for link in links if link.kind in _KINDS), "usual"),
+        count=count,
+        back=back,
+        enters_each=any(link.kind == "each" for link in links),
+        from_frame=way.from_frame,
     )
+
+
+def _strength(links: Sequence[Link], count: int | None) -> Strength:
+    if count is not None:
+        return "bold" if count else "faint"
+    return "thin" if any(link.kind == "drop" and not link.alone for link in links) else "plain"
 
 
 def _case_label(link: Link) -> str:
@@ -274,18 +340,45 @@ def _case_label(link: Link) -> str:
     return f"{link.choice} = {link.label}"
 
 
-def _frames(form: Form, parent: int | None, progress: Mapping[str, Progress]) -> tuple[Frame, ...]:
+def _frames(
+    form: Form,
+    parent: int | None,
+    progress: Mapping[str, Progress],
+    place: Mapping[int, int],
+    record: RunRecord | None,
+) -> tuple[Frame, ...]:
     """The frames in the region *parent*. A node that follows itself gets none: its edge says all there is to say."""
     return tuple(
         Frame(
-            kind="each" if region.kind == "scope" else "loop",
-            label=_each_label(region) if region.kind == "scope" else _loop_label(form, region, progress),
-            nodes=(*region.members, *_repeating(form, index)),
-            frames=_frames(form, index, progress),
+            kind=_FRAME_KINDS[region.kind],
+            label=_frame_label(form, region, progress, record),
+            nodes=tuple(place[v] for v in (*region.members, *_repeating(form, index)) if v in place),
+            frames=_frames(form, index, progress, place, record),
         )
         for index, region in enumerate(form.regions)
         if region.parent == parent and not region.repeats
     )
+
+
+def _frame_label(form: Form, region: Region, progress: Mapping[str, Progress], record: RunRecord | None) -> str:
+    if region.kind == "call":
+        return _call_label(form, region, record)
+    return _each_label(region) if region.kind == "scope" else _loop_label(form, region, progress)
+
+
+def _call_label(form: Form, region: Region, record: RunRecord | None) -> str:
+    """The name of the graph, how far it has come, and what was declared of it as of a node."""
+    before = form.vertices[region.enter]
+    parts = [f"graph {_said(region.call) or '(no name)'}", *_rule_notes(before)]
+    if record is None:
+        return " · ".join(parts)
+    names = [form.full[vertex] for vertex in (region.enter, region.leave)]
+    begun, ended = (sum(a.node == name and a.status == "done" for a in record.activations) for name in names)
+    status: Status = "done" if begun and ended >= begun else "running" if begun else "later"
+    if status != "done" and record.status in ENDED:
+        status = "withdrawn" if begun else "skipped"
+    times = [f"{_TIMES}{begun:,}"] if begun > 1 else []
+    return " · ".join([f"{_SYMBOLS[status]} {parts[0]}", _WORDS[status], *times, *parts[1:]])
 
 
 def _repeating(form: Form, parent: int) -> tuple[int, ...]:
@@ -300,7 +393,7 @@ def _each_label(region: Region) -> str:
 def _loop_label(form: Form, region: Region, progress: Mapping[str, Progress]) -> str:
     turns = 0
     if region.head is not None and "scope" not in form.around(region.head):
-        here = progress.get(form.vertices[region.head].name)
+        here = progress.get(form.full[region.head])
         turns = here.turns if here else 0
     limit = min((n for n in (form.vertices[v].turns for v in region.members) if n), default=0)
     parts = [plural(turns, "turn")] if turns else []
@@ -343,23 +436,14 @@ def picture_of_run(shape: Shape, record: RunRecord, *, now: float | None = None)
     """
     form = Form.of(shape)
     progress = progress_of(record, now)
-    return Picture(
-        title=_run_title(record, progress, now),
-        nodes=tuple(_run_node(form, index, record, progress) for index in range(len(form.vertices))),
-        edges=tuple(_run_edge(form, link, record.taken.get(index, 0)) for index, link in enumerate(form.links)),
-        frames=_frames(form, None, progress),
-        order=_order(form),
-    )
-
-
-def _run_edge(form: Form, link: Link, count: int) -> PictureEdge:
-    return _edge(form, link, "bold" if count else "faint", count)
+    nodes = [_run_node(form, index, record, progress) for index in range(len(form.vertices))]
+    return _assembled(form, _run_title(record, progress, now), nodes, progress, record)
 
 
 def _run_node(form: Form, index: int, record: RunRecord, progress: Mapping[str, Progress]) -> PictureNode:
     vertex = form.vertices[index]
-    here = progress.get(vertex.name) or Progress(status=_untouched(vertex, record))
-    circle = vertex.kind in _NAMES
+    here = progress.get(form.full[index]) or Progress(status=_untouched(vertex, record))
+    circle = vertex.kind in _NAMES or _form(vertex) == "point"
     return PictureNode(
         name=_name(vertex),
         form=_form(vertex),
@@ -367,7 +451,7 @@ def _run_node(form: Form, index: int, record: RunRecord, progress: Mapping[str, 
         symbol=_SYMBOLS[here.status],
         status=_WORDS[here.status] if circle else _status(here, form.around(index)),
         effort=() if circle else _effort(here),
-        notes=("irreversible",) if vertex.irreversible else (),
+        notes=(*(("irreversible",) if vertex.irreversible else ()), *_rule_notes(vertex)),
     )
 
 

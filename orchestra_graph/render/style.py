@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from orchestra_graph.render.picture import Strength, Tone
+from orchestra_graph.render.picture import FrameKind, PictureEdge, Strength, Tone
 
-__all__ = ["EDGES", "FRAMES", "INK", "MUTED", "TONES", "FrameStyle", "Stroke", "ToneStyle"]
+__all__ = ["EDGES", "FRAMES", "INK", "MUTED", "TONES", "FrameStyle", "Stroke", "ToneStyle", "stroke_of"]
 
 INK, MUTED = "#0f172a", "#475569"
 """Of headings and of small print."""
@@ -60,21 +60,37 @@ class Stroke:
         line: Its colour.
         text: The colour of its label.
         width: Its width.
-        dotted: Whether it is dotted.
+        dashes: ``""`` for a whole line, ``"dashed"`` or ``"dotted"``.
     """
 
     line: str
     text: str
     width: float
-    dotted: bool = False
+    dashes: Literal["", "dashed", "dotted"] = ""
 
 
 EDGES: Final[Mapping[Strength, Stroke]] = {
     "plain": Stroke(line="#475569", text="#334155", width=1.2),
-    "thin": Stroke(line="#94a3b8", text="#64748b", width=1.0, dotted=True),
+    "thin": Stroke(line="#94a3b8", text="#64748b", width=1.0, dashes="dashed"),
     "bold": Stroke(line="#0f172a", text="#0f172a", width=2.2),
-    "faint": Stroke(line="#a8b3c2", text="#64748b", width=1.0, dotted=True),
+    "faint": Stroke(line="#a8b3c2", text="#64748b", width=1.0, dashes="dashed"),
 }
+
+
+_ASIDE: Final[Mapping[str, tuple[str, str, Literal["dashed", "dotted"]]]] = {
+    "error": ("#b91c1c", "#e8a0a0", "dashed"),
+    "limit": ("#b45309", "#e3b27c", "dotted"),
+}
+"""Of ways aside: the colour, the one of a way that a run did not take, and the dashes."""
+
+
+def stroke_of(edge: PictureEdge) -> Stroke:
+    """How an edge looks."""
+    usual = EDGES[edge.strength]
+    if edge.kind == "usual":
+        return usual
+    colour, pale, dashes = _ASIDE[edge.kind]
+    return Stroke(line=pale if edge.strength == "faint" else colour, text=colour, width=usual.width, dashes=dashes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +108,8 @@ class FrameStyle:
     dashed: bool = False
 
 
-FRAMES: Final[Mapping[Literal["loop", "each"], FrameStyle]] = {
+FRAMES: Final[Mapping[FrameKind, FrameStyle]] = {
     "loop": FrameStyle(fill="#ffffff", line="#94a3b8", dashed=True),
     "each": FrameStyle(fill="#eef2f7", line="#94a3b8"),
+    "call": FrameStyle(fill="#f6f4ff", line="#7c6bb5"),
 }

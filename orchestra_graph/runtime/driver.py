@@ -1,8 +1,8 @@
 """`Drive`: one run, driven by this process. A loop around the pure core.
 
 What happens to a run arrives in one inbox: results of nodes, failures, due retries, answers, a wish to cancel. The loop
-takes whatever is there, writes it to the log in one append, waits until it is durable, folds it into the state, and
-starts what may start now.
+takes whatever is there, folds it into the state, writes it to the log in one append, waits until it is durable, and
+starts what may start now. What follows from the fold (questions that are withdrawn) goes into the same append.
 
 Rule 1. Nothing that depends on an event is begun before the event is durable.
 Rule 2. The loop is the only one that appends to the log of its run and that folds events: the live state is the fold of
@@ -35,6 +35,7 @@ from orchestra_graph.runtime.classify import described, next_attempt
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import text
 from orchestra_graph.runtime.load import Behind, Loaded, load_run
+from orchestra_graph.runtime.routes import handlers
 from orchestra_graph.store.base import (
     Append,
     CachedRow,
@@ -111,6 +112,7 @@ class Drive:
         self._time_limit: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self._answered: set[str] = set()
+        self._asking: set[str] = set()  # joins whose answer is on its way to the log
         self._look_again = False
         self._stopping = False
         self._behind = loaded.behind
@@ -143,6 +145,7 @@ class Drive:
         """
         try:
             self._set_timers()
+            self._ask_joins()
             await self._collect_answers(expiring=True)
             while True:
                 if self._watch is not None and self._watch.done():
@@ -179,10 +182,17 @@ class Drive:
         """Take what has happened, make it durable, fold it."""
         batch = list(self._inbox)
         self._inbox.clear()
-        await self._write(batch)
+        logged = self._rows(batch)
         for happening in batch:
             evolve(self.run, happening.event)
+        closed: list[tuple[str, QuestionStatus]] = [(question, "withdrawn") for question in self.run.closed]
+        self.run.closed.clear()
+        await self._write(batch, logged, closed)
+        for happening in batch:
             self._follow(happening.event)
+        self._ask_joins()
+        if self.invoker.plan.tallied:
+            self._limit_time()
         if len(self._tasks) > self.run.running:
             await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self._runs(i)])
         self._take_snapshot()
@@ -191,10 +201,17 @@ class Drive:
         activation = self.run.live.get(identity)
         return activation is not None and activation.status == "running"
 
+    def _rows(self, batch: Sequence[Happening]) -> list[Logged]:
+        """The log rows of what has happened; before it is folded."""
+        return [self._row(self.run.seq + i, happening) for i, happening in enumerate(batch)]
+
     async def _write(
-        self, batch: Sequence[Happening], closed: Sequence[tuple[str, QuestionStatus]] = (), **more: Any
+        self,
+        batch: Sequence[Happening],
+        logged: Sequence[Logged],
+        closed: Sequence[tuple[str, QuestionStatus]] = (),
+        **more: Any,
     ) -> None:
-        logged = [self._row(self.run.seq + i, h) for i, h in enumerate(batch)]
         rows = [row for row, _ in logged]
         snapshot, self._snapshot = self._snapshot, None
         if self._status != "running":  # what the store says of a run that was resting until now
@@ -246,7 +263,9 @@ class Drive:
             self._begin_watch()
         elif isinstance(event, ev.RunResumed | ev.RunRetried):
             self._limit_time()
-        elif isinstance(event, ev.LimitPassed):
+        elif isinstance(event, ev.JoinAsked):
+            self._asking.discard(event.id)
+        elif isinstance(event, ev.LimitPassed) and self.run.halt is not None:
             for identity, task in self._tasks.items():
                 decide.give_back(self.run, identity)
                 task.cancel()
@@ -257,13 +276,43 @@ class Drive:
         if self._stopping:
             return
         for activation in decide.begin(self.run, self.most - self.run.running):
-            if self.invoker.plan.nodes[activation.vertex].options.effect != "irreversible":
+            node = self.invoker.plan.nodes[activation.vertex]
+            if node.kind in ("enter", "leave"):
+                self._pass(activation)
+            elif node.options.effect != "irreversible":
                 self._launch(activation)
             elif activation.started:
                 self._doubt(activation, "was interrupted before its outcome was stored")
             else:
                 event = ev.NodeStarted(at=self.clock.now(), id=activation.id, attempt=activation.attempt)
                 self._put(Happening(event, sync=True))
+
+    def _pass(self, activation: Activation) -> None:
+        """Go into a graph that stands here, or come out of it: no function is called."""
+        now = self.clock.now()
+        try:
+            result = self.invoker.passed(activation)
+        except Exception as error:
+            self._fail(activation, error, now)
+        else:
+            self._put(self._done(activation, result, now))
+
+    def _ask_joins(self) -> None:
+        """Ask `until` joins whether what has come to them is enough."""
+        if self.run.halt is not None:
+            return
+        for identity, wave in self.run.undecided.items():
+            if identity in self._asking:
+                continue
+            self._asking.add(identity)
+            found, error = False, None
+            try:
+                found = self.invoker.holds(self.run, wave)
+            except Exception as raised:
+                error = described(raised)
+                self.cause = self.cause or raised
+            now, seen = self.clock.now(), len(wave.tokens)
+            self.put(ev.JoinAsked(at=now, id=identity, seen=seen, fire=found, error=error))
 
     def _launch(self, activation: Activation) -> None:
         task = asyncio.create_task(self._perform(activation), name=f"{self.row.key}/{activation.id}")
@@ -367,8 +416,9 @@ class Drive:
             attempt=activation.attempt,
             retry_at=retry_at,
             took=0.0 if began is None else now - began,
+            taken=() if retry_at is not None else handlers(self.invoker.plan, activation.vertex, error),
         )
-        if retry_at is None:
+        if retry_at is None and not event.taken:
             self.cause = self.cause or error
         _LOG.warning("%s of run %s failed: %s", activation.id, self.row.key, found, exc_info=error)
         self._put(Happening(event, closed=closed, sync=activation.started))
@@ -491,8 +541,9 @@ class Drive:
             self._time_limit.cancel()
             self._timers.discard(self._time_limit)
             self._time_limit = None
-        if self.run.seconds_allowed is not None:
-            left = self.run.seconds_allowed - self._used()
+        limit = decide.next_limit(self.run)
+        if limit is not None:
+            left = limit.at - self._used()
             self._time_limit = self._at(self.clock.now() + left, self._look_at_time)
 
     def _used(self) -> float:
@@ -500,13 +551,13 @@ class Drive:
         return self.run.active + self.clock.now() - self.run.last_at
 
     def _look_at_time(self) -> None:
-        allowed = self.run.seconds_allowed
-        if allowed is None:
+        limit = decide.next_limit(self.run)
+        if limit is None:
             return
-        if self._used() < allowed:
+        if self._used() < limit.at:
             self._limit_time()
         else:
-            self.put(ev.LimitPassed(at=self.clock.now(), limit="seconds", allowed=allowed))
+            self.put(ev.LimitPassed(at=self.clock.now(), limit="seconds", allowed=limit.allowed, cap=limit.cap))
 
     # -- resting ------------------------------------------------------------------------------------
 
@@ -524,7 +575,7 @@ class Drive:
             self._freeze()
             closed = [(row.id, "withdrawn") for row in await self.store.questions(self.row.number)]
         ended = Happening(ev.RunEnded(at=self.clock.now(), status=status))
-        await self._write([ended], closed, status=status, note=text(_note(halt)), release=True)
+        await self._write([ended], self._rows([ended]), closed, status=status, note=text(_note(halt)), release=True)
         evolve(self.run, ended.event)
         return True
 
@@ -532,7 +583,7 @@ class Drive:
         """Only a person can move the run."""
         if await self._collect_answers(expiring=True):
             return False
-        await self._write([], status="waiting", release=True)
+        await self._write([], [], status="waiting", release=True)
         # Who answers wakes the owner, and starts nothing where there is none: so what came just now is ours to see.
         self._look_again = False
         await self._collect_answers()
@@ -579,7 +630,7 @@ class Drive:
         if status != "running" and await self._rest(status):
             return status
         self.over = True
-        await self._write([], release=True)
+        await self._write([], [], release=True)
         return "running"
 
     @staticmethod

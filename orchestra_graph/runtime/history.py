@@ -101,7 +101,7 @@ async def run_at(store: Store, row: RunRow, plan: Plan, step: int) -> RunState:
         UnknownStep: There is no such row.
     """
     rows = await store.log(row.number, upto=step) if step >= 0 else []
-    if len(rows) != step + 1:
+    if step < 0 or len(rows) != step + 1:
         raise UnknownStep(row.key, step, len(await store.log(row.number)) - 1)
     run = RunState.of(plan)
     for event in await read_events(store, rows, plan):

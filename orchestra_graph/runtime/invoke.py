@@ -21,18 +21,19 @@ from pydantic import ValidationError
 
 from orchestra_graph.core.events import Taken
 from orchestra_graph.core.revisions import UNSET, Cell, Conflict, Grown, View
-from orchestra_graph.core.run import Activation
+from orchestra_graph.core.run import Activation, RunState, Wave
 from orchestra_graph.errors import BadWrite, NodeTimeout, NotStorable, NotWritten, nearest
-from orchestra_graph.graph.plan import Param, Plan, PlanNode
+from orchestra_graph.graph.edges import Choice
+from orchestra_graph.graph.plan import Param, Plan, PlanNode, Transfer
 from orchestra_graph.runtime.context import Context
 from orchestra_graph.runtime.journal import items_codec
 from orchestra_graph.runtime.resources import Resources
-from orchestra_graph.runtime.routes import read_choice, route
+from orchestra_graph.runtime.routes import holds, read_choice, route
 from orchestra_graph.runtime.threads import Threads
 from orchestra_graph.state.codec import Accepted, first_line
 from orchestra_graph.state.patch import patch_fields
 from orchestra_graph.state.reducers import Replace, add, last
-from orchestra_graph.state.schema import State
+from orchestra_graph.state.schema import Schema, State
 
 __all__ = ["Invoker", "Result", "state_of", "value_of"]
 
@@ -75,7 +76,7 @@ def value_of(plan: Plan, name: str, cell: Cell | None) -> Any:
 
 def state_of(plan: Plan, view: View, *, whole: bool = False) -> State:
     """The state that a view shows; *whole*: it is the final one, and the state's own validators see it."""
-    values = {name: value_of(plan, name, view.get(name)) for name in plan.schema.fields}
+    values = {name: value_of(plan, name, view.get(name)) for name in plan.own}
     return plan.schema.build({name: value for name, value in values.items() if value is not UNSET}, whole=whole)
 
 
@@ -132,13 +133,22 @@ class Invoker:
         return _ARGUMENTS[param.kind](self, param, node, activation)
 
     def _field(self, param: Param, node: PlanNode, activation: Activation) -> Any:
-        value = value_of(self.plan, param.name, activation.revision.seen().get(param.name))
+        return self._read(param.source, activation.revision.seen())
+
+    def _read(self, choice: Choice, view: View) -> Any:
+        """The value of a path, or of a function of fields, as a view shows it; it must be there."""
+        value = read_choice(choice, lambda name: value_of(self.plan, name, view.get(name)))
         if value is UNSET:
-            raise NotWritten(self.plan.schema.state.__name__, param.name)
+            raise NotWritten(self.plan.schema.state.__name__, str(choice))
         return value
 
     def _state(self, param: Param, node: PlanNode, activation: Activation) -> Any:
-        return state_of(self.plan, activation.revision.seen())
+        seen = activation.revision.seen()
+        if node.call is None:
+            return state_of(self.plan, seen)
+        call = self.plan.calls[node.call]
+        values = {name: value_of(self.plan, field, seen.get(field)) for name, field in call.names.items()}
+        return Schema.of(call.state).build({name: value for name, value in values.items() if value is not UNSET})
 
     def _view(self, param: Param, node: PlanNode, activation: Activation) -> Any:
         """The fields that a protocol lists, and nothing else."""
@@ -159,7 +169,7 @@ class Invoker:
             id=activation.id,
             attempt=activation.attempt,
             turn=turns[-1] if turns else None,
-            error=activation.error,
+            error=activation.cause or activation.error,
             log=logging.LoggerAdapter(_LOG, extra),
         )
 
@@ -204,6 +214,37 @@ class Invoker:
         self._route(found, self.plan.nodes[activation.vertex], activation)
         return found
 
+    def passed(self, activation: Activation) -> Result:
+        """The result of going into a graph that stands in this one, or of coming out of it.
+
+        Raises:
+            NotWritten: Nothing has written what goes over.
+            BadWrite: What goes over does not fit.
+        """
+        node = self.plan.nodes[activation.vertex]
+        found = Result()
+        for transfer in node.transfers:
+            self._accept(found, node, activation, transfer.field, self._transferred(transfer, node, activation))
+        self._route(found, node, activation)
+        return found
+
+    def _transferred(self, transfer: Transfer, node: PlanNode, activation: Activation) -> Any:
+        spec = self.plan.schema.fields[transfer.field]
+        if transfer.kind == "default":
+            value = spec.info.get_default(call_default_factory=True, validated_data={})
+        elif transfer.kind == "item":
+            value = self._item(Param(name="", kind="item", annotation=spec.annotation), node, activation)
+        else:
+            value = self._read(transfer.source, activation.revision.seen())
+        return Replace(value) if spec.private and spec.reducer is not None else value
+
+    def holds(self, run: RunState, wave: Wave) -> bool:
+        """What an `until` join's predicate says of the merge of what has come to it."""
+        predicate = self.plan.topology.rule[wave.join].predicate
+        assert predicate is not None
+        view = run.revisions.look([token.revision for token in wave.tokens])
+        return holds(predicate, lambda name: value_of(self.plan, name, view.get(name)))
+
     def nothing(self, activation: Activation) -> Result:
         """The result of an activation that writes nothing: nobody was asked."""
         found = Result()
@@ -219,7 +260,7 @@ class Invoker:
                 raise BadWrite(activation.id, "", message)
             return {}
         try:
-            return patch_fields(value)
+            return {node.writes.names.get(name, name): given for name, given in patch_fields(value).items()}
         except (TypeError, ValueError):
             wanted = ", ".join(node.writes.fields)
             raise BadWrite(activation.id, "", f"it returned {value!r:.80}, not a patch of {wanted}") from None

@@ -205,9 +205,7 @@ _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
     "RunRetried": lambda at, b, p: ev.RunRetried(at=at, **_limits_in(b)),
     "RunCancelled": lambda at, b, p: ev.RunCancelled(at=at),
     "RunEnded": lambda at, b, p: ev.RunEnded(at=at, status=b["status"]),
-    "LimitPassed": lambda at, b, p: ev.LimitPassed(
-        at=at, limit=b["limit"], allowed=b["allowed"], cap=b.get("cap")
-    ),
+    "LimitPassed": lambda at, b, p: ev.LimitPassed(at=at, limit=b["limit"], allowed=b["allowed"], cap=b.get("cap")),
     "NodeStarted": lambda at, b, p: ev.NodeStarted(at=at, id=b["id"], attempt=b["attempt"]),
     "NodeFinished": _finished_in,
     "NodeFailed": _failed_in,

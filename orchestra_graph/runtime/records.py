@@ -6,6 +6,7 @@ No code of the graph is needed, only its form, which the store keeps.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from orchestra_graph.core.record import ActivationRecord, ActivationStatus, RunR
 from orchestra_graph.core.run import Activation, RunState, Status
 from orchestra_graph.errors import StoreBroken
 from orchestra_graph.graph.edges import Edge, Group
-from orchestra_graph.graph.plan import Plan, PlanNode, Shape, WriteSpec
+from orchestra_graph.graph.plan import Call, Cap, Plan, PlanNode, Shape, WriteSpec
 from orchestra_graph.graph.policies import Limits
+from orchestra_graph.graph.shape import rules_in
 from orchestra_graph.graph.topology import Scope, Topology
 from orchestra_graph.runtime.journal import event_of
 from orchestra_graph.state.codec import Codec, parse
@@ -43,7 +45,11 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
     """A plan with everything but code and values: enough to fold a log and see what is live."""
     schema = Schema(State, {name: _spec(name, field) for name, field in shape["fields"].items()})
     edges = [Edge(source=e["from"], target=e["to"], kind=e["kind"], label=e["label"]) for e in shape["edges"]]
-    scopes = [Scope(s["edge"], frozenset(s["members"]), s["collector"]) for s in shape["scopes"]]
+    scopes = [
+        Scope(s["edge"], frozenset(s["members"]), s["collector"], s.get("call", False)) for s in shape["scopes"]
+    ]
+    calls = [_call(c, shape) for c in shape.get("calls", ())]
+    races = tuple(tuple(race) for race in shape.get("races", ()))
     nodes = [
         PlanNode(
             index=i,
@@ -54,10 +60,18 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
             turns=n["turns"],
             counts_turns=n["counts_turns"],
             groups=_groups(shape["groups"][i]),
+            call=_around(calls, i),
+            terminates=n.get("terminates"),
         )
         for i, n in enumerate(shape["nodes"])
     ]
-    topology = Topology(len(nodes), [(e.source, e.target) for e in edges], scopes=scopes)
+    topology = Topology(
+        len(nodes),
+        [(e.source, e.target) for e in edges],
+        rules=rules_in(shape),
+        scopes=scopes,
+        raced=frozenset(v for race in races for v in race),
+    )
     return Plan(
         name=name,
         version=version,
@@ -69,7 +83,22 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
         limits=Limits(),
         shape=shape,
         fingerprint="",
+        calls=tuple(calls),
+        races=races,
+        caps=tuple(Cap(**{**cap, "members": frozenset(cap["members"])}) for cap in shape.get("caps", ())),
     )
+
+
+def _call(call: dict[str, Any], shape: Shape) -> Call:
+    inside = tuple(name for name in shape["fields"] if name.rpartition("/")[0] == call["name"])
+    names = {name.rpartition("/")[2]: name for name in inside}
+    return Call(state=State, names=names, private=inside, **{**call, "members": frozenset(call["members"])})
+
+
+def _around(calls: Sequence[Call], vertex: int) -> int | None:
+    """The innermost call that a vertex stands in."""
+    around = [i for i, call in enumerate(calls) if vertex in call.members]
+    return min(around, key=lambda i: len(calls[i].members), default=None)
 
 
 def _groups(listed: list[dict[str, Any]]) -> tuple[Group, ...]:

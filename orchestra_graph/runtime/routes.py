@@ -11,11 +11,11 @@ from typing import Any
 from orchestra_graph.core.events import Taken
 from orchestra_graph.core.revisions import UNSET
 from orchestra_graph.errors import NotWritten, SwitchMissed
-from orchestra_graph.graph.edges import Choice, Edge, Group
+from orchestra_graph.graph.edges import Choice, Condition, Group
 from orchestra_graph.graph.plan import Plan, PlanNode
 from orchestra_graph.graph.signature import choice_reads
 
-__all__ = ["Route", "read_choice", "route"]
+__all__ = ["Route", "handlers", "holds", "read_choice", "route"]
 
 Look = Callable[[str], Any]
 """The value of a field as the node has left it, or `UNSET`."""
@@ -44,7 +44,7 @@ def route(plan: Plan, node: PlanNode, look: Look) -> Route:
     """
     found = Route()
     for group in node.groups:
-        if group.kind != "drop" or not found.taken:
+        if group.kind in _GROUPS and (group.kind != "drop" or not found.taken):
             _GROUPS[group.kind](plan, node, group, look, found)
     return found
 
@@ -55,7 +55,7 @@ def read_choice(choice: Choice, look: Look) -> Any:
         return choice(**{name: _present(name, look(name)) for name in choice_reads(choice)})
     first, *rest = choice.split(".")
     value = look(first)
-    for name in rest:
+    for name in rest if value is not UNSET else ():
         value = value.get(name) if isinstance(value, Mapping) else getattr(value, name)
     return value
 
@@ -66,11 +66,18 @@ def _present(name: str, value: Any) -> Any:
     return value
 
 
-def _holds(edge: Edge, look: Look) -> bool:
+def handlers(plan: Plan, vertex: int, error: BaseException) -> list[Taken]:
+    """The edges that are followed when a node has failed with *error*: of the first declaration that names its type."""
+    for group in plan.nodes[vertex].groups:
+        if group.kind == "error" and isinstance(error, plan.edges[group.edges[0]].errors):
+            return [Taken(edge) for edge in group.edges]
+    return []
+
+
+def holds(condition: Condition, look: Look) -> bool:
     """A condition: what a function says; a field holds when it is set, and neither None nor False nor empty."""
-    assert edge.condition is not None
-    value = read_choice(edge.condition, look)
-    if not isinstance(edge.condition, str):
+    value = read_choice(condition, look)
+    if not isinstance(condition, str):
         return bool(value)
     if value is UNSET or value is None or value is False:
         return False
@@ -83,7 +90,7 @@ def _edges(plan: Plan, node: PlanNode, group: Group, look: Look, found: Route) -
         edge = plan.edges[index]
         if edge.kind == "always":
             found.taken.append(Taken(index))
-        elif edge.kind == "when" and _holds(edge, look):
+        elif edge.kind == "when" and edge.condition is not None and holds(edge.condition, look):
             held = True
             found.taken.append(Taken(index))
     if not held:

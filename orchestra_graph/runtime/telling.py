@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from orchestra_graph import events
 from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
-from orchestra_graph.core.evolve import evolve, set_status
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.status import set_status
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState
 from orchestra_graph.errors import WrongCursor

@@ -7,17 +7,31 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import branches, chain, fan, growth, imports
+from tests.benchmarks import (
+    branches,
+    chain,
+    compiling,
+    critical,
+    fan,
+    growth,
+    imports,
+    many,
+    memory,
+    pauses,
+    resume,
+)
 
 __all__ = ["main"]
+
+MODULES = (chain, growth, fan, many, pauses, branches, critical, compiling, imports, resume, memory)
 
 
 def main() -> int:
     """Run all benchmarks, or those named on the command line."""
-    wanted = sys.argv[1:] or ["chain", "growth", "fan", "branches", "imports"]
+    modules = {module.__name__.rsplit(".", 1)[-1]: module for module in MODULES}
+    wanted = sys.argv[1:] or list(modules)
     missed = 0
-    for module in (chain, growth, fan, branches, imports):
-        name = module.__name__.rsplit(".", 1)[-1]
+    for name, module in modules.items():
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:
                 for figure in asyncio.run(module.measure(Path(folder))):

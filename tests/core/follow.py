@@ -61,20 +61,29 @@ class Follow(Interpreter):
         self.undecided: set[Place] = set()
         self.doubtful: set[Place] = set()
         self.withdrawn: set[str] = set()
+        self.closed: list[str] = []
         self.stop: Stop | None = None
         self.ended = False
         self.touched: list[Place] = []
-        self.refused: list[tuple[str, int]] = []
+        self.refused: list[tuple[str | None, int, Stamp]] = []
+        self.held: list[str] = []
         self.turns: dict[tuple[int, Stamp], int] = {}
         self.steps: dict[tuple[int, Stamp], int] = {}
+        self.began: dict[tuple[int, Stamp], float] = {}
         self.reached: set[tuple[int, Stamp]] = set()
-        self.all_steps = 0
+        self.left: list[tuple[int, Stamp]] = []
+        self.active_seconds = self.last_at = 0.0
 
     def after(self, event: ev.Event) -> None:
         """One event more."""
+        if len(self.active) > len(self.asking) + len(self.failed):
+            self.active_seconds += event.at - self.last_at
+        self.last_at = event.at
+        self.left = []
         handler: Callable[[ev.Event], None] | None = getattr(self, f"_{type(event).__name__}", None)
         if handler is not None:
             handler(event)
+        self._forget_what_has_ended()
 
     # -- events -------------------------------------------------------------------------------------
 
@@ -92,9 +101,9 @@ class Follow(Interpreter):
         self.run(item, event.writes, event.taken, event.replaced)
         self._win(item)
         self._terminate(item)
+        self._count_step(item)
         del self.active[event.id]
         self.settle()
-        self._count_step(item)
 
     def _NodeFailed(self, event: ev.NodeFailed) -> None:
         item = self.active.get(event.id)
@@ -127,19 +136,38 @@ class Follow(Interpreter):
         if place is None:
             return
         self.undecided.discard(place)
+        self.doubtful.discard(place)
         if event.error is not None:
             self.doubtful.add(place)
-            self._halt("failed")
+            self._halt("failed", errors=[event.id])
         elif event.fire:
             self._fire_early(place)
             self.settle()
+
+    def _LimitPassed(self, event: ev.LimitPassed) -> None:
+        if event.cap is None:
+            self._halt("stopped")
+            return
+        allowed = self.plan.caps[event.cap].allowed
+        for at, began in self.began.items():
+            if at[0] == event.cap and at not in self.reached and self.active_seconds - began >= allowed:
+                self.refused.append((None, *at))
+        self.settle()
 
     def _RunRetried(self, event: ev.RunRetried) -> None:
         self.stop = None
         self.failed.clear()
         self.turns.clear()
+        self.steps.clear()
+        self.active_seconds = 0.0
+        self.began = dict.fromkeys(self.began, 0.0)
+        held, self.held = self.held, []
+        for identity in held:
+            if identity in self.active:
+                self._count_turn(self.active[identity])
         self.undecided |= {p for p in self.doubtful if p in self.waiting}
         self.doubtful.clear()
+        self.settle()
 
     def _RunCancelled(self, event: ev.RunCancelled) -> None:
         past = self._everything()
@@ -196,25 +224,17 @@ class Follow(Interpreter):
         self.touched.append((join, stamp))
 
     def settle(self) -> None:
-        """Fire what may fire, first where tokens came, in the order in which they came; then see to the limits."""
-        while True:
-            self._settle_joins()
-            if not self._see_to_limits():
-                break
-        self.undecided = {p for p in self.undecided if p in self.waiting}
-
-    def _settle_joins(self) -> None:
-        touched, self.touched = list(dict.fromkeys(self.touched)), []
-        for place in touched:
-            if place in self.waiting:
-                self._ask(place)
-        self.undecided |= {p for p in touched if p in self.waiting and self.regions.rule[p[0]].kind == "until"}
-        asked = None
-        while asked != (asked := (len(self.seen_ids), len(self.active), set(self.waiting), set(self.excused))):
-            for place in [*self.waiting, *self.excused]:
+        """See to the limits; then fire what may fire, first where tokens came, in the order in which they came."""
+        before = None
+        while before != (before := (len(self.seen_ids), len(self.active), set(self.waiting), set(self.excused))):
+            self._see_to_limits()
+            touched, self.touched = list(dict.fromkeys(self.touched)), []
+            for place in [*touched, *self.excused, *self.waiting]:
                 if place in self.waiting or place in self.excused:
                     self._ask(place)
+            self.undecided |= {p for p in touched if p in self.waiting and self.regions.rule[p[0]].kind == "until"}
         self.over = {p for p in self.over if self.blocked(p)}
+        self.undecided = {p for p in self.undecided if p in self.waiting}
 
     def blocked(self, place: Place) -> bool:
         """Whether anything live outside of the wave can still count for it."""
@@ -280,12 +300,14 @@ class Follow(Interpreter):
         past: Past = 0
         for item in [i for i in self.active.values() if i is not but and goes(i.vertex, i.stamp)]:
             past |= item.past
+            self.closed += [item.id] if item.id in self.asking else []
             self.withdrawn.add(item.id)
             del self.active[item.id]
             self.failed.discard(item.id)
             self.asking.discard(item.id)
         for place in [p for p in {**self.waiting, **self.excused} if p != keep and goes(*p)]:
-            past |= union_of(self.waiting.pop(place, ())) | union_of(self.excused.pop(place, ()))
+            past |= union_of(self.waiting.pop(place, ()))
+            self.lost |= union_of(self.excused.pop(place, ()))
         return past
 
     def _everything(self) -> Past:
@@ -306,16 +328,23 @@ class Follow(Interpreter):
 
     def _win(self, item: Item) -> None:
         """The first member of a race to be done withdraws what could only still lead to the others."""
+        if self.plan.nodes[item.vertex].kind == "enter":
+            return  # a graph is done when it is left
+        call = next((c for c in self.plan.calls if c.leave == item.vertex), None)
+        winner, at = (item.vertex, item.stamp) if call is None else (call.enter, item.stamp[:-1])
         for number, members in enumerate(self.plan.races):
-            if item.vertex not in members or (number, item.stamp) in self.decided:
+            if winner not in members or (number, at) in self.decided:
                 continue
-            self.decided.add((number, item.stamp))
-            others = set(members) - {item.vertex}
-            self.lost |= self._withdraw(lambda vertex, stamp, o=others: self._loses(vertex, stamp, o, item.stamp))
-            self.over |= {(member, item.stamp) for member in others}
+            self.decided.add((number, at))
+            others = set(members) - {winner}
+            self.lost |= self._withdraw(lambda vertex, stamp, o=others: self._loses(vertex, stamp, o, at))
+            self.over |= {(member, at) for member in others}
 
     def _loses(self, vertex: int, stamp: Stamp, others: set[int], at: Stamp) -> bool:
         if vertex in others and stamp == at:
+            return True
+        inside = [c for c in self.plan.calls if c.enter in others and vertex in c.members]
+        if inside and stamp[: len(at)] == at:
             return True
         return self.regions.only_to(vertex, others) and any(
             self.regions.reaches_in_turn(vertex, stamp, other, at) for other in others
@@ -349,33 +378,53 @@ class Follow(Interpreter):
         scopes = [i + 1 for i, area in enumerate(around) if self.regions.areas[area].head is None]
         instance = item.stamp[: max(scopes, default=0)]
         for number, cap in enumerate(self.plan.caps):
-            if cap.kind == "turns" and cap.vertex == item.vertex:
+            if cap.kind != "turns" or cap.vertex != item.vertex:
+                continue
+            if self.turns.get((number, instance), 0) < cap.allowed:
                 self.turns[number, instance] = self.turns.get((number, instance), 0) + 1
-                if self.turns[number, instance] > cap.allowed:
-                    self.refused.append((item.id, number))
+            elif cap.edge is None:
+                self.held.append(item.id)
+                self._halt("stopped")
+            else:
+                self.refused.append((item.id, number, item.stamp[: cap.depth]))
 
     def _count_step(self, item: Item) -> None:
         """A node is done; in a limited loop with more to do, it may have been the last that was allowed."""
         for number, cap in enumerate(self.plan.caps):
             at = (number, item.stamp[: cap.depth])
-            if cap.kind != "steps" or item.vertex not in cap.members:
-                continue
-            self.steps[at] = self.steps.get(at, 0) + 1
-            if self.steps[at] >= cap.allowed and at not in self.reached:
-                self._reach(*at)
+            if cap.kind == "steps" and item.vertex in cap.members:
+                self.steps[at] = self.steps.get(at, 0) + 1
+                if self.steps[at] >= cap.allowed and at not in self.reached:
+                    self.refused.append((None, *at))
 
-    def _reach(self, number: int, around: Stamp) -> None:
-        """A limit on steps or time is reached, if anything is left to do."""
-        cap = self.plan.caps[number]
-        inside = [s for v, s in self._items() if v in cap.members and s[: cap.depth] == around]
-        if not inside:
-            return
-        self.reached.add((number, around))
-        if cap.edge is None:
-            self._halt("stopped")
-            return
-        self._go_on(number, around, self._from(cap.vertex, around, inside))
-        self.settle()
+    def _see_to_limits(self) -> None:
+        while self.refused:
+            identity, number, around = self.refused.pop(0)
+            cap = self.plan.caps[number]
+            inside = [s for v, s in self._items() if v in cap.members and s[: cap.depth] == around]
+            if not inside or (identity is not None and identity not in self.active):
+                continue
+            if cap.edge is None:
+                self._halt("stopped")
+                continue
+            if cap.kind != "turns":
+                self.reached.add((number, around))
+            source = self._from(cap.vertex, around, inside) if identity is None else self.active[identity]
+            past = self._withdraw(lambda v, s, c=cap, a=around: v in c.members and s[: c.depth] == a)
+            self.send(cap.edge, source, past)
+            self.left.append((number, around))
+
+    def _forget_what_has_ended(self) -> None:
+        """A loop that has been left counts anew when it is entered again."""
+        inside = {
+            (number, stamp[: cap.depth])
+            for number, cap in enumerate(self.plan.caps)
+            for vertex, stamp in self._items()
+            if vertex in cap.members
+        }
+        self.began = {at: self.began.get(at, self.active_seconds) for at in inside}
+        self.steps = {at: count for at, count in self.steps.items() if at in inside}
+        self.reached &= inside
 
     def _from(self, vertex: int, around: Stamp, inside: Iterable[Stamp]) -> Item:
         """The place from which the way out of a limit leads, when no activation was refused."""
@@ -388,30 +437,6 @@ class Follow(Interpreter):
             return Item("", vertex, around, (), 0)
         turn = max(c for c in (s[len(around)] for s in inside) if isinstance(c, int))
         return Item("", vertex, (*around, turn, *(0,) * (len(chain) - len(around) - 1)), (), 0)
-
-    def _go_on(self, number: int, around: Stamp, source: Item) -> None:
-        """What is inside of a limit is withdrawn; what follows it begins with all that was seen there."""
-        cap = self.plan.caps[number]
-        call = next((c for c in self.plan.calls if c.members == cap.members), None)
-        past = self._withdraw(
-            lambda vertex, stamp: vertex in cap.members and stamp[: cap.depth] == around,
-            keep=None if call is None else (call.leave, around),
-        )
-        assert cap.edge is not None
-        self.send(cap.edge, source, past | source.past)
-
-    def _see_to_limits(self) -> bool:
-        """Whether a refused activation had to be seen to."""
-        refused, self.refused = self.refused, []
-        for identity, number in refused:
-            if identity not in self.active:
-                continue
-            if self.plan.caps[number].edge is None:
-                self._halt("stopped")
-            else:
-                item = self.active[identity]
-                self._go_on(number, item.stamp[: self.plan.caps[number].depth], item)
-        return bool(refused)
 
     def _items(self) -> list[Place]:
         return [(i.vertex, i.stamp) for i in self.active.values()] + list(self.waiting)

@@ -263,6 +263,7 @@ class Draft:
                 groups.append(Group(kind="each", edges=tuple(index[id(a)] for a in both), limit=fork.limit))
         if indices("drop"):
             groups.append(Group(kind="drop", edges=indices("drop")))
+        turns = [int(b.allowed) for b in self.bounds if (b.kind, b.vertex) == ("turns", vertex)]
         errors = [a for a in self.arcs if a.source == vertex and a.kind == "error"]
         for number in dict.fromkeys(a.group for a in errors):
             groups.append(Group(kind="error", edges=tuple(index[id(a)] for a in errors if a.group == number)))
@@ -280,7 +281,9 @@ class Draft:
             groups=tuple(groups),
             writes=self.writers.get(vertex, WriteSpec(fields={}, sure=True, single=False)),
             reads=self.readers.get(vertex, ()),
-            turns=self.turns.get(vertex),
+            turns=next(
+                (int(b.allowed) for b in self.bounds if (b.kind, b.vertex) == ("turns", vertex)), self.turns.get(vertex)
+            ),
             counts_turns=vertex in self.unlimited_heads,
         )
 
@@ -801,19 +804,22 @@ def _put_in_races(chance: random.Random, draft: Draft) -> None:
     topology = draft.plan().topology
     works = [v for v in range(1, draft.count) if v not in {c.leave for c in draft.calls}]
 
+    def reaches(one: int, two: int) -> bool:
+        return topology.blocks(one, (0,) * len(topology.chain[one]), two, (0,) * len(topology.chain[two]))
+
     def apart(one: int, two: int) -> bool:
-        masks = topology.masks
-        return topology.chain[one] == topology.chain[two] and not (
-            masks[one][-1] >> two & 1 or masks[two][-1] >> one & 1
-        )
+        return topology.chain[one] == topology.chain[two] and not reaches(one, two) and not reaches(two, one)
 
     for _ in range(chance.choice((0, 1, 1, 2))):
-        race = [chance.choice(works)]
-        chance.shuffle(works)
-        race += [v for v in works if v not in race and all(apart(v, w) for w in race)][:1]
-        race += [v for v in works if v not in race and all(apart(v, w) for w in race)][: chance.choice((0, 1))]
+        others = {v for race in draft.races for v in race}
+        free = [v for v in works if not any(reaches(v, w) or reaches(w, v) for w in others)]
+        chance.shuffle(free)
+        race: list[int] = []
+        for vertex in free:
+            if len(race) < 3 and all(apart(vertex, member) for member in race):
+                race.append(vertex)
         if len(race) > 1:
-            draft.races.append(tuple(race))
+            draft.races.append(tuple(race[: chance.choice((2, 2, 3))]))
 
 
 def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
@@ -824,6 +830,8 @@ def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
         allowed = chance.choice((1, 2, 3)) if kind == "turns" else chance.choice((2, 3, 5, 8))
         whole = kind != "turns" and chance.random() < 0.25
         vertex = chance.choice([0, *(c.enter for c in draft.calls)] if whole else works)
+        if any(b.vertex == vertex for b in draft.bounds):
+            continue
         if chance.random() < 0.2:
             draft.bounds.append(Bound(kind, allowed, vertex, None, whole))
             continue

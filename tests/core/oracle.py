@@ -514,7 +514,7 @@ class Interpreter:
     def start_run(self) -> None:
         root = Item("START", 0, (), (), 1)
         for edge, (source, _) in enumerate(self.regions.edges):
-            if source == 0:
+            if source == 0 and self.plan.edges[edge].kind != "limit":
                 self.send(edge, root, 1)
 
     def groups(self, join: int, stamp: Stamp, arrivals: Sequence[Arrival]) -> list[tuple[Discriminator, list[Arrival]]]:

@@ -18,6 +18,7 @@ from orchestra_graph.core.events import (
     ErrorInfo,
     Event,
     JoinAsked,
+    LimitPassed,
     NodeFailed,
     NodeFinished,
     QuestionAsked,
@@ -239,10 +240,10 @@ class Fate:
         self.rounds[activation.id] = done + 1
         return done < failed
 
-    def limit(self, run: RunState) -> int | None:
-        """The limit on time that is reached now."""
+    def limit(self) -> int | None:
+        """The limit on time that somebody says has been reached now."""
         caps = [i for i, cap in enumerate(self.case.plan.caps) if cap.kind == "seconds"]
-        return self.chance.choice(caps) if caps and self.chance.random() < 0.06 else None
+        return self.chance.choice(caps) if caps and self.chance.random() < 0.1 else None
 
 
 class _Driver:
@@ -326,8 +327,10 @@ class _Driver:
             self.gone += withdrawn if self.late else []
 
     def _end_one(self) -> None:
-        passed = self.fate.limit(self.state)
-        if passed is not None and self._pass(passed):
+        passed = self.fate.limit()
+        if passed is not None:
+            allowed = self.case.plan.caps[passed].allowed
+            self._happen(LimitPassed(at=self._now, limit="seconds", allowed=allowed, cap=passed))
             return
         activation = self.running.pop(self.order(self.running))
         error = ErrorInfo("Unlucky", activation.id)
@@ -349,10 +352,6 @@ class _Driver:
             )
         else:
             self._happen(_finished(self.case, activation, self._now))
-
-    def _pass(self, number: int) -> bool:
-        """The time of a limit is over, where it counts."""
-        raise NotImplementedError
 
     def _again(self) -> bool:
         """Whether a run that has failed, or was stopped, goes on."""
@@ -536,7 +535,14 @@ class Watch:
             self.model = Follow(self.case)
         model = self.model
         model.after(event)
+        assert run.closed == model.closed
+        for number, around in model.left:
+            cap = run.plan.caps[number]
+            inside = [(v, s) for v, s in self._items(run) if v in cap.members and s[: cap.depth] == around]
+            assert not inside, f"{inside} is still there after the limit {cap}"
+        self.tally["limits reached"] += len(model.left)
         assert set(run.live) == set(model.active)
+        assert run.active == model.active_seconds
         waiting = {at: sorted((t.edge, t.discriminator) for t in w.tokens) for at, w in run.waves.items() if w.tokens}
         assert waiting == {at: sorted((a.edge, a.discriminator) for a in found) for at, found in model.waiting.items()}
         assert {at for at, w in run.waves.items() if w.fired} == model.over

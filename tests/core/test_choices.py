@@ -398,7 +398,9 @@ def test_a_limit_without_a_way_out_stops_the_run() -> None:
 
 
 def test_a_limit_on_steps_takes_what_is_left() -> None:
-    play = Watched(plan_of("START a", "a b c", "b d", "c d", "d a END", "late END", limits=[Most("a", "steps", 3, "late")]))
+    play = Watched(
+        plan_of("START a", "a b c", "b d", "c d", "d a END", "late END", limits=[Most("a", "steps", 3, "late")])
+    )
     play.finish("a@0", log=["a"])
     play.finish("c@0", log=["c"])
     play.finish("b@0", log=["b"])
@@ -417,9 +419,7 @@ def test_a_limit_on_steps_is_nothing_to_a_loop_that_has_ended() -> None:
 
 
 def test_a_limit_of_the_whole_graph_leaves_what_has_ended() -> None:
-    plan = plan_of(
-        "START a b", "a END", "b b END", "late END", limits=[Most("START", "steps", 3, "late", whole=True)]
-    )
+    plan = plan_of("START a b", "a END", "b b END", "late END", limits=[Most("START", "steps", 3, "late", whole=True)])
     play = Watched(plan)
     play.finish("a", log=["a"])
     play.finish("b@0", "b", log=["b"])

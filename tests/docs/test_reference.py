@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 
 import pytest
 
 import orchestra_graph
 from docs.make_reference import FOLDER, PAGES
-from docs.pages import ROOT, names_of, page
+from docs.pages import ROOT, names_of, page, run_python
 from docs.pages import blocks as blocks_of
-from docs.pages import run_python
 from orchestra_graph import errors
+from tests.docs.outputs import check_prints
 
 PROBLEMS = "docs/reference/problems.md"
 
@@ -52,14 +53,41 @@ def test_errors_has_no_section_for_what_is_no_error() -> None:
 # -- the problems of a graph -------------------------------------------------------------------------
 
 
+_SPELLED = {"unknown-{}": {"unknown-input", "unknown-output", "unknown-field", "unknown-parameter"}}
+_IS_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+
+
 def _codes() -> set[str]:
-    """The codes of all problems in the source: what is given as `code`, however it is handed on."""
+    """The codes of all problems in the source: what is called `code`, or handed to a function that notes a problem."""
     found: set[str] = set()
     for path in (ROOT / "orchestra_graph" / "graph").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= set(re.findall(r"^[a-z]+(?:-[a-z]+)+$|^unreachable$", node.value))
-    return found
+            for given in _given_as_code(node):
+                found |= set(_texts(given))
+    return {code for code in found if _IS_CODE.fullmatch(code)}
+
+
+def _given_as_code(node: ast.AST) -> Iterator[ast.expr]:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=args, keywords=keywords):
+            yield from (keyword.value for keyword in keywords if keyword.arg == "code")
+            if name.lstrip("_") in ("problem", "fail") and args:
+                yield args[0]
+        case ast.Assign(targets=[ast.Name(id="code")], value=value):
+            yield value
+        case ast.Assign(targets=[ast.Tuple(elts=[ast.Name(id="code"), *_])], value=ast.Tuple(elts=[value, *_])):
+            yield value
+
+
+def _texts(node: ast.expr) -> Iterator[str]:
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=one, orelse=other):
+            yield from (*_texts(one), *_texts(other))
+        case ast.JoinedStr(values=parts):
+            form = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
+            yield from _SPELLED[form]
 
 
 def test_every_code_of_a_problem_is_explained_and_no_other() -> None:
@@ -67,15 +95,16 @@ def test_every_code_of_a_problem_is_explained_and_no_other() -> None:
     assert explained == _codes()
 
 
-def test_the_example_of_each_code_makes_this_problem_alone() -> None:
+def test_the_example_of_each_code_makes_this_problem() -> None:
+    lines = page(PROBLEMS).splitlines()
+    shown = set()
     with names_of(PROBLEMS) as names:
-        text = page(PROBLEMS)
         for block in blocks_of(PROBLEMS):
-            if block.language != "python":
-                continue
-            printed = run_python(block, names)
-            if block.prints is None:
-                continue
-            before = "\n".join(text.splitlines()[: block.line])
-            code = re.findall(r"^### (.+)$", before, re.MULTILINE)[-1]
-            assert printed.startswith(f"{code}: "), f"{block.where}: not {code}, but {printed}"
+            if block.language == "python":
+                printed = run_python(block, names)
+            if block.language == "python" and block.prints is not None:
+                check_prints(block.where, block.prints, printed)
+                code = [line.removeprefix("### ") for line in lines[: block.line] if line.startswith("### ")][-1]
+                assert re.findall(r"^([a-z-]+): ", printed, re.MULTILINE)[0] == code, block.where
+                shown.add(code)
+    assert _codes() - shown == {"too-many-pairs"}, "that one needs a graph that would fill the page"

@@ -171,7 +171,9 @@ async def test_a_run_that_was_let_go_in_the_middle_and_resumed_is_one_list(tmp_p
         assert await all_of(run) == before + after
 
 
-@pytest.mark.parametrize("after", ["", "x", "1.2", "1.2.3.4", "1.-2.3", "1.2.3 ", "٣.0.0", "1" * 5000 + ".0.0", "2.0.0"])
+@pytest.mark.parametrize(
+    "after", ["", "x", "1.2", "1.2.3.4", "1.-2.3", "1.2.3 ", "٣.0.0", "1" * 5000 + ".0.0", "2.0.0"]
+)
 @pytest.mark.asyncio
 async def test_what_is_no_cursor_of_the_run_is_refused(after: str) -> None:
     graph = chain(turn)
@@ -301,3 +303,66 @@ async def test_a_reader_ends_with_an_error_when_the_store_is_closed() -> None:
 
 def test_every_event_of_the_log_is_told() -> None:
     assert set(_TOLD) == set(get_args(ev.Event))
+
+
+KILLED = """
+import asyncio, os, sys
+from orchestra_graph import Engine, Graph, Item, State, node
+from typing import Annotated
+from orchestra_graph import extend
+
+class S(State):
+    items: list[int] = []
+    notes: Annotated[list[str], extend] = []
+
+@node(writes="items")
+async def plan() -> list[int]:
+    return list(range(8))
+
+@node(writes="notes")
+async def work(item: Item[int]) -> list[str]:
+    if item == 5 and len(sys.argv) > 2:
+        await asyncio.sleep(0.05)  # the others are stored by then, or not: both is well
+        os._exit(9)
+    return [str(item)]
+
+@node
+async def after() -> None: ...
+
+graph = Graph(S, name="g")
+graph.start(plan)
+graph.each(plan, "items", work, collect=after, limit=3)
+
+async def main():
+    async with Engine(sys.argv[1], graphs=[graph]) as engine:
+        run = await engine.start(graph, S(), key="k")
+        print((await run.result()).notes)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.kill
+@pytest.mark.asyncio
+async def test_a_run_whose_process_was_killed_goes_on_as_one_list(tmp_path: Path) -> None:
+    async def process(*more: str) -> int:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", KILLED, database(tmp_path), *more, stdout=asyncio.subprocess.DEVNULL
+        )
+        return await child.wait()
+
+    async with Engine(database(tmp_path)) as engine, asyncio.timeout(60):
+        assert await process("kill") == 9
+        run = await engine.get("k")
+        reader = asyncio.create_task(all_of(run))
+        before = [event async for event in run.events(follow=False)]
+        assert await process() == 0
+        whole = await reader
+        assert whole[: len(before)] == before
+        assert whole == await all_of(run)
+        assert whole[len(before) :] == await all_of(run, before[-1].cursor)
+        assert isinstance(whole[len(before)], events.RunResumed)
+        finished = [e.id for e in whole if isinstance(e, events.NodeFinished)]
+        assert len(finished) == len(set(finished)) == 10
+        started = {e.id for e in whole if isinstance(e, events.NodeStarted)}
+        assert started == set(finished)

@@ -143,13 +143,23 @@ def a_join_that_overwrites_what_its_branches_wrote() -> Graph[Any]:
     def long(city: str) -> str:
         return city
 
+    @node(writes="notes")
+    def tell(summary: str) -> str:
+        return summary
+
+    @node(writes="notes")
+    def tell_more(summary: str) -> str:
+        return summary
+
     @node(writes="summary")
     def final(city: str) -> str:
         return city
 
     graph = Graph(Trip, name="trip")
     graph.start([short, long])
-    graph.edge([short, long], final)
+    graph.edge(short, tell)
+    graph.edge(long, tell_more)
+    graph.edge([tell, tell_more], final)
     return graph
 
 

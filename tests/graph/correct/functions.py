@@ -16,12 +16,13 @@ class Sum(State):
     a: int
     b: int = later()
     c: int = later()
+    total: int = 0
 
 
-def made(step: int) -> Node[Callable[[int], int]]:
-    @node(writes="b", name=f"add_{step}")
-    def add(a: int) -> int:
-        return a + step
+def made(step: int) -> Node[Callable[[int, int], int]]:
+    @node(writes="total", name=f"add_{step}")
+    def add(a: int, total: int) -> int:
+        return a + total + step
 
     return add
 

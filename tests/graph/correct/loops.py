@@ -143,11 +143,11 @@ def a_loop_entered_in_two_places_by_one_token() -> Graph[Any]:
     def choose(topic: str) -> None: ...
 
     @node(writes="draft")
-    def ann(topic: str) -> str:
+    def ann(topic: str, draft: str | None) -> str:
         return topic
 
     @node(writes="draft")
-    def ben(topic: str) -> str:
+    def ben(topic: str, draft: str | None) -> str:
         return topic
 
     def longer(topic: str) -> bool:
