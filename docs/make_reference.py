@@ -87,7 +87,7 @@ def _markdown(text: str) -> str:
     paragraphs = []
     for part in re.split(r"\n\s*\n", text):
         if part.startswith("    "):
-            part = f"```py\n{inspect.cleandoc(part)}\n```"
+            part = f"```py\n{textwrap.dedent(part)}\n```"
         paragraphs.append(part)
     return "\n\n".join(paragraphs)
 
@@ -188,6 +188,21 @@ def _quoted(node: ast.expr) -> str:
 _FLOORS = {"graph": "Declaring graphs", "state": "Declaring state", "runtime": "Running"}
 
 
+_ALSO = "What they take and give"
+_GIVEN = {
+    "JoinRule": "graph.policies",
+    "Placed": "graph.node",
+    "Reducer": "state.reducers",
+    "ErrorInfo": "core.events",
+    "HistoryStep": "runtime.history",
+    "Change": "runtime.history",
+    "Explanation": "runtime.explain",
+    "RunRecord": "core.record",
+    "ActivationRecord": "core.record",
+}
+"""Classes that are met as values, and are made by the library alone; named by their modules."""
+
+
 def api() -> str:
     """The page of every public name."""
     where = {name: module for name, module in orchestra_graph._LAZY.items() if "." in module}
@@ -200,10 +215,12 @@ def api() -> str:
         "the [events](events.md) of a run. Whatever else the modules hold may change at any time.",
         "",
     ]
-    groups = {
+    groups: dict[str, list[str]] = {
         title: sorted((n for n, path in where.items() if path.startswith(f"{floor}.")), key=_order)
         for floor, title in _FLOORS.items()
     }
+    groups[_ALSO] = [name for name in _GIVEN if name not in where]
+    where = {**_GIVEN, **where}
     anchors = dict(_anchors([heading for title, names in groups.items() for heading in (title, *names)]))
     for title, names in groups.items():
         listed = ", ".join(f"[`{name}`](#{anchors[name]})" for name in names)
@@ -310,7 +327,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
 
 def _class(source: Source, node: ast.ClassDef) -> Iterator[str]:
     words = read_docstring(ast.get_docstring(node))
-    methods = _methods(source, node)
+    methods = _methods(getattr(source.module, node.name))
     made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
     fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
     if _is(node, "dataclass"):
@@ -355,17 +372,17 @@ def _field(node: ast.AnnAssign) -> str:
 _NOT_OURS = ("_", "model_")  # private, or pydantic's
 
 
-def _methods(source: Source, node: ast.ClassDef) -> dict[str, list[Any]]:
-    """The public methods of a class and of its own bases in that module, with what makes it."""
+def _methods(kind: type) -> dict[str, list[Any]]:
+    """The public methods of a class, those of its bases first, in the order of their source; overloads together."""
     methods: dict[str, list[Any]] = {}
-    for base in node.bases:
-        name = ast.unparse(base).split("[")[0]
-        for found in source.named(name):
-            if isinstance(found, ast.ClassDef) and found is not node:
-                methods.update(_methods(source, found))
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith(_NOT_OURS):
-            methods.setdefault(item.name, []).append(item)
+    for base in reversed(kind.__mro__):
+        if not base.__module__.startswith("orchestra_graph."):
+            continue
+        own: dict[str, list[Any]] = {}
+        for item in _found(Source(base.__module__), base.__name__).body:
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith(_NOT_OURS):
+                own.setdefault(item.name, []).append(item)
+        methods.update(own)
     return methods
 
 
@@ -381,7 +398,7 @@ def commands() -> str:
         "",
         _MADE,
         "",
-        "`orchestra`, by its own words (`orchestra --help`, `orchestra run --help` ...).",
+        "By their own words: each has the option `--help`.",
         "",
         "```text",
         inspect.cleandoc((cli.help or "").replace("\b\n", "")),

@@ -98,6 +98,9 @@ class NodeStarted(_OfNode):
     is followed by another one is no event of its own: `NodeFailed.retry_at` says when. For an irreversible node this is
     exact: each attempt has one, and it is stored before the node begins.
 
+    A graph that stands in another one is two nodes here: ``review`` is done when it was entered, and ``review/END``
+    when it was left; what is inside is ``review/draft`` and so on.
+
     Attributes:
         attempt: 1 for the first attempt.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from orchestra_graph.cli.completing import run_keys, targets
 from orchestra_graph.cli.errors import NotDrawn, NotWritable
-from orchestra_graph.cli.report import Report
+from orchestra_graph.cli.report import Report, has_colours
 from orchestra_graph.cli.settings import Settings, command
 
 if TYPE_CHECKING:
@@ -32,19 +33,33 @@ def _check_suffix(_: click.Context, __: click.Parameter, value: str | None) -> s
 @click.option(
     "--run", "key", metavar="RUN", shell_complete=run_keys, help="Draw how far this run has come; needs no code."
 )
-def draw(settings: Settings, target: str | None, output: str | None, key: str | None) -> Report:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "mermaid", "dot")),
+    help="What to print where there is no -o: text for a terminal, or Mermaid, or DOT.",
+)
+def draw(settings: Settings, target: str | None, output: str | None, key: str | None, form: str | None) -> Report:
     """Draw a graph, or with --run a run.
 
-    Without -o, Mermaid text is printed; it can be pasted into Markdown. A run is drawn with the form of the graph
-    that it was started with, which is in the database: TARGET is not needed.
+    Without -o it is printed: as lines of text on a terminal, and as Mermaid, which can be pasted into Markdown, into a
+    pipe. A run is drawn with the form of the graph that it was started with, which is in the database: TARGET is not
+    needed.
     """
     from orchestra_graph.render import draw as drawn
+    from orchestra_graph.render import text_of
 
     name, picture = _picture_of_run(settings, key) if key else _picture_of_graph(settings, target)
-    document = {"graph": name, "run": key, "file": output, "mermaid": None}
+    document = {"graph": name, "run": key, "file": output, "mermaid": None, "text": None}
     if output is None:
-        text = drawn(picture, "mermaid").decode()
-        return Report(document={**document, "mermaid": text}, text=text)
+        mermaid, shown = drawn(picture, "mermaid").decode(), form or ("text" if sys.stdout.isatty() else "mermaid")
+        said = {"mermaid": mermaid, "text": text_of(picture)}
+        printed = {
+            "mermaid": lambda: mermaid,
+            "dot": lambda: drawn(picture, "dot").decode(),
+            "text": lambda: text_of(picture, colour=has_colours()),
+        }
+        return Report(document={**document, **said}, text=printed[shown]())
     _save(picture, Path(output))
     return Report(document=document, text=f"drawn: {output}")
 

@@ -127,7 +127,7 @@ def lines_of(events: Iterable[RunEvent], *, whole: bool = False) -> Iterator[str
         if kind in _COUNTED and len(alike) > _FEW:
             yield printable(f"{_COUNTED[kind]} {node} {_TIMES}{len(alike):,}{_longest(alike)}")
         else:
-            yield from (printable(told[kind](event)) for event in alike)
+            yield from (" ".join(printable(told[kind](event)).splitlines()) for event in alike)
 
 
 def _same(event: RunEvent) -> tuple[type[Any], str]:

@@ -77,7 +77,7 @@ def _lines(
     from orchestra_graph.cli.words import bold, printable
     from orchestra_graph.render import text_of
 
-    lines = text_of(seen.picture, colour=has_colours()).splitlines()
+    lines = text_of(seen.picture, colour=has_colours(), ways=False).splitlines()
     errors = [f"{a.id}: {a.error}" for a in seen.record.activations if a.error and a.status in ("failed", "retrying")]
     if errors:
         lines += ["", bold("errors"), *(f"  {printable(line)}" for error in errors for line in error.splitlines())]

@@ -225,6 +225,7 @@ class RunState:
         lost: Revisions of losing branches.
         keeps: They gave something to reducers, which the end has to see.
         undecided: `until` joins to which something came since they were asked, by id.
+        bereft: Joins that wait for nothing but have branches that failed: no token stands there.
         refused: Activations that a limit on turns stopped.
         tallies: What limits of loops count, by the limit's index and the instance of what it limits.
         closed: Questions that were withdrawn by the last events; the driver takes them out.
@@ -256,6 +257,7 @@ class RunState:
     lost: list[Revision] = field(default_factory=list)
     keeps: bool = False
     undecided: dict[str, Wave] = field(default_factory=dict)
+    bereft: dict[tuple[int, Stamp], Wave] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     tallies: dict[tuple[int, Stamp], Tally] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)

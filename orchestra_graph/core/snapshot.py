@@ -324,6 +324,8 @@ class _Thawer:
             self._enter(join, wave.stamp, token.inside, wave)
         wave.excused = [self._made_activation(one)[0] for one in excused]
         self.made.waves[join, wave.stamp] = wave
+        if wave.excused and not wave.tokens:
+            self.made.bereft[join, wave.stamp] = wave
 
     def _enter(self, vertex: int, stamp: Any, fans: Fans, item: Activation | Wave) -> None:
         run = self.made

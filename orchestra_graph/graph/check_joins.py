@@ -243,7 +243,7 @@ def _left_over(subject: Subject, race: Sequence[int], fork: int, inside: int, be
             code="left-over",
             what=f"'{other}' is forked off at '{at}', on the way to one side of {call}: when '{winner}' wins, '{at}' "
             f"is not withdrawn, and '{other}' goes on",
-            mend=f"Let '{other}' follow the race:   graph.edge({subject.name(inside)}, {other})",
+            mend=f"Let '{other}' follow the race:   {subject.edge_code(inside, subject.code(beside))}",
             where=where,
             severity="warning",
         )

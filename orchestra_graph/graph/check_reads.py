@@ -192,8 +192,7 @@ def _write_it(subject: Subject, spec: FieldSpec, walk: Sequence[int]) -> str:
     name = short(spec.name)
     mend = f'Let a node write it:   @node(writes="{name}")'
     if writers:
-        edge = f"graph.edge({subject.name(source)}, {writers[0]})" if source else f"graph.start({writers[0]})"
-        mend = f"Lead that way through one that writes it:   {edge}"
+        mend = f"Lead that way through one that writes it:   {subject.edge_code(source, short(writers[0]))}"
     return f"{mend}\nOr have it given at the start:   {name}: {type_name(spec.annotation)}"
 
 
@@ -201,13 +200,13 @@ def _lead_away(subject: Subject, read: Read, member: Any, walk: Sequence[int]) -
     path, taken = ".".join(read.path), len(read.path) == 1 and not read.through
     mends = []
     if taken:
-        mends.append(f"Take it as it may be:   {path}: {type_name(read.wanted)} | {type_name(member)}")
+        mends.append(f"Take it as it may be:   {short(path)}: {type_name(read.wanted)} | {type_name(member)}")
     source = walk[-1] if read.after or len(walk) < 2 else walk[-2]
     if value_of(member) is not None and source:
-        target = "..." if read.after else subject.name(read.vertex)
-        switch = f'graph.switch({subject.name(source)}, "{path}", {{{in_code(member)}: ...}}, default={target})'
+        target = "..." if read.after else subject.code(read.vertex)
+        switch = f'graph.switch({subject.code(source)}, "{short(path)}", {{{in_code(member)}: ...}}, default={target})'
         mends.append(f"{'Or lead' if taken else 'Lead'} that value away before:   {switch}")
-    return "\n".join(mends) or f'Let a node write it before:   @node(writes="{read.path[0]}")'
+    return "\n".join(mends) or f'Let a node write it before:   @node(writes="{short(read.path[0])}")'
 
 
 # -- switches --------------------------------------------------------------------------------------------
@@ -291,7 +290,7 @@ def _uncovered(
     """Values for which there is no case; the type of a value that has no end of values."""
     missing = [m for m in come if (own := value_of(m)) is not None and not any(same_value(own[0], v) for v in listed)]
     open_types = [member for member in come if value_of(member) is None]
-    head = f"graph.switch({node.name}, {_choice_code(group)}, {{...}}, "
+    head = f"graph.switch({subject.code(node.index)}, {_choice_code(group)}, {{...}}, "
     if open_types:
         unknown = any(member is Any for member in open_types)
         why = "nobody knows what it can be" if unknown else f"{' | '.join(map(shown, open_types))} has no end of values"
@@ -311,13 +310,13 @@ def _uncovered(
         yield Problem(
             code="unhandled-case",
             what=f"{_over(node, group)} has no case for {values}{how}",
-            mend=f"graph.switch({node.name}, {_choice_code(group)}, {{..., {cases}}})",
+            mend=f"graph.switch({subject.code(node.index)}, {_choice_code(group)}, {{..., {cases}}})",
             where=group.where,
         )
 
 
 def _choice_code(group: Group) -> str:
     if isinstance(group.choice, str):
-        return f'"{group.choice}"'
+        return f'"{short(group.choice)}"'
     name = label_of(group.choice)
     return "lambda ...: ..." if name == "..." else name

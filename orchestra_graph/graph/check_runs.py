@@ -10,7 +10,7 @@ from orchestra_graph.graph.conflicts import Meeting, TooManyPairs
 from orchestra_graph.graph.flow import Facts, Flow, solve
 from orchestra_graph.graph.plan import PlanNode
 from orchestra_graph.graph.signature import type_name
-from orchestra_graph.graph.subject import Subject
+from orchestra_graph.graph.subject import Subject, short
 
 __all__ = ["caches_are_safe", "loops_are_clear", "people_stand_before", "writes_are_apart"]
 
@@ -47,7 +47,7 @@ def _comes_round(subject: Subject, node: PlanNode) -> bool:
 def _nobody(subject: Subject, node: PlanNode, walk: tuple[int, ...], what: str) -> Problem:
     asks = [n for n in subject.plan.nodes if n.kind == "ask"]
     person = next((n.name for n in asks if not n.optional), "approve")
-    before = f"graph.edge({subject.name(walk[-2])}, {person})" if len(walk) > 1 else f"graph.start({person})"
+    before = subject.edge_code(walk[-2] if len(walk) > 1 else 0, short(person))
     skipped = [n.name for n in asks if n.optional and n.index in walk]
     hint = f" ('{skipped[0]}' may ask nobody, so it does not count)" if skipped else ""
     return Problem(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.plan import Plan, PlanNode
-from orchestra_graph.graph.reads import Read
+from orchestra_graph.graph.reads import Read, conditions_of
 from orchestra_graph.graph.signature import type_name
 from orchestra_graph.graph.subject import Subject, short
 from orchestra_graph.state.schema import FieldSpec
@@ -70,7 +70,7 @@ def _seen(subject: Subject, names: Sequence[str]) -> list[int]:
     needs, asks = [0] * topology.size, [0] * topology.size
     for node in plan.nodes:
         needs[node.index] |= sum(bit.get(name, 0) for name in node.reads)
-    for read in subject.reads:
+    for read in (*subject.reads, *conditions_of(plan)):
         (asks if read.after else needs)[read.vertex] |= bit.get(read.path[0], 0)
     everything = (1 << len(names)) - 1
     needs[topology.end] = everything
@@ -107,7 +107,7 @@ def reads_can_see_writes(subject: Subject) -> Iterator[Problem]:
     what writes it reads it, too; and a field with a reducer is one of that kind.
     """
     names, said = set(_plain(subject)), set[tuple[int, str]]()
-    for read in subject.reads:
+    for read in (*subject.reads, *conditions_of(subject.plan)):
         spec = subject.schema.fields[read.path[0]]
         if spec.name not in names or spec.required or spec.later or (read.vertex, spec.name) in said:
             continue
@@ -146,7 +146,7 @@ def _never_written(subject: Subject, read: Read, spec: FieldSpec, writers: Seque
     return Problem(
         code="unwritten-read",
         what=f"{read.who} reads {name}, which always has its default there: {who} {it} it, but never before",
-        mend=f"Let it follow:   graph.edge({writers[0].name}, {subject.name(read.vertex)})\n"
+        mend=f"Let it follow:   {subject.edge_code(writers[0].index, subject.code(read.vertex))}\n"
         f"Or, if it is given at the start, say so:   {name}: {type_name(spec.annotation)}",
         where=read.where,
         severity="warning",

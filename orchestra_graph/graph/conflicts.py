@@ -162,12 +162,20 @@ class Pairs:
             return pair.apart > 0
         return self._place[pair.one] <= self._place[pair.other]
 
-    def _starts(self) -> Iterator[tuple[int, Pair]]:
-        """Every fork, and the pairs that begin there."""
+    def _starts(self) -> Iterator[tuple[int, int, Pair]]:
+        """The pairs that begin at forks, with the two edges."""
         for fork, ways in enumerate(self.ways):
             for first, second in dict.fromkeys(ways.together()):
                 half = self._move(Pair(fork, fork, 0), first)
-                yield fork, self._move(half.turned(), second).turned()
+                pair = self._move(half.turned(), second).turned()
+                into = self._edges[second].target
+                # what one activation sends into a graph that stands there comes to one instance
+                yield first, second, pair._replace(apart=0) if pair.apart > 1 and self._is_call(into) else pair
+
+    def _is_call(self, vertex: int) -> bool:
+        """Whether the innermost `each` or graph around a vertex is a graph."""
+        around = [scope for scope in self.topology.scopes if vertex in scope.members]
+        return min(around, key=lambda scope: len(scope.members)).call
 
     def _follow(self, pair: Pair) -> Iterator[tuple[int, Pair]]:
         """Every next pair, with the edge; the lineage that moved is named first."""
@@ -252,7 +260,7 @@ class Pairs:
                 if len(known) > MOST_PAIRS:
                     raise TooManyPairs
 
-        for _, pair in self._starts():
+        for _, _, pair in self._starts():
             reach(pair, 0, 0, 0)
         while todo:
             pair = todo.pop()
@@ -279,7 +287,7 @@ class Pairs:
     def places(self, interesting: Callable[[int], bool]) -> Iterator[Pair]:
         """Every pair of lineages that stands at two *interesting* vertices at one time of the sequential order."""
         known: set[Pair] = set()
-        todo = [pair for _, pair in self._starts()]
+        todo = [pair for _, _, pair in self._starts()]
         while todo:
             pair = todo.pop()
             if self._meets(pair) and not self._parts(pair.one):
@@ -324,11 +332,8 @@ class Pairs:
         def came(edge: int) -> int:
             return edge if self.topology.edges[edge][1] == join else -1
 
-        for ways in self.ways:
-            for first, second in dict.fromkeys(ways.together()):
-                fork = self.topology.edges[first][0]
-                half = self._move(Pair(fork, fork, 0), first)
-                reach(self._move(half.turned(), second).turned(), came(first), came(second))
+        for first, second, pair in self._starts():
+            reach(pair, came(first), came(second))
         while todo:
             pair, _, other = todo.pop()
             for edge, after in self._follow(pair):
@@ -358,8 +363,8 @@ class Pairs:
                 came[state] = step
                 todo.append(state)
 
-        for fork, pair in self._starts():
-            reach((pair, False, False), _Step(None, fork, True))
+        for edge, _, pair in self._starts():
+            reach((pair, False, False), _Step(None, self.topology.edges[edge][0], True))
         for state in todo:
             pair, one, other = state
             if self._meets(pair):

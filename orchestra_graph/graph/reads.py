@@ -24,6 +24,7 @@ __all__ = [
     "asked_of",
     "choice_hints",
     "choice_type",
+    "conditions_of",
     "given_of",
     "path_of",
     "reads_of",
@@ -42,6 +43,7 @@ class _Unwritten:
 
 
 UNWRITTEN = _Unwritten()
+_CONDITIONS = ("when", "until")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +214,16 @@ def _asked(plan: Plan, asked: Asked) -> Iterator[Read]:
     path = path_of(asked.choice)
     for length in range(1, len(path)):
         yield read(path=path[:length], through=True)
-    if asked.kind not in ("when", "until"):  # a condition may look at what is not there: it does not hold
+    if asked.kind not in _CONDITIONS:  # a condition may look at what is not there: it does not hold
         yield read(path=path, through=asked.kind == "each")
+
+
+def conditions_of(plan: Plan) -> Iterator[Read]:
+    """What a condition looks at by its name, and which need not be there."""
+    for asked in asked_of(plan):
+        if asked.kind in _CONDITIONS and isinstance(asked.choice, str):
+            after, who = asked.kind != "until", asked.who(plan)
+            yield Read(vertex=asked.vertex, path=path_of(asked.choice), after=after, who=who, where=asked.where)
 
 
 def choice_type(schema: Schema, choice: Choice) -> Any:

@@ -92,6 +92,16 @@ class Subject:
         """A path."""
         return " -> ".join(map(self.name, vertices))
 
+    def code(self, vertex: int) -> str:
+        """A vertex, as a line to type has it: inside a graph that stands in this one, by its own name."""
+        return short(self.name(vertex).removesuffix("/END"))
+
+    def edge_code(self, source: int, target: str) -> str:
+        """The line that lets *target* follow a vertex."""
+        if self.plan.nodes[source].kind in ("start", "enter"):
+            return f"graph.start({target})"
+        return f"graph.edge({self.code(source)}, {target})"
+
     def field(self, name: str) -> str:
         """A field, with its class."""
         spec = self.schema.fields[name]

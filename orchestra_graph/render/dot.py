@@ -198,7 +198,7 @@ def _table(rows: Iterable[str]) -> str:
 
 
 def _node_label(node: PictureNode) -> str:
-    if node.form == "point":
+    if node.form == "point":  # its name is for who cannot see where it lies
         return ""
     if node.form in ("start", "end"):
         return _lines([_text(line) for line in (node.name, node.symbol) if line])

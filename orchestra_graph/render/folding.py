@@ -1,7 +1,7 @@
 """The ways of a form as they are drawn: without the two ends of a call, which nobody declared.
 
-A graph that stands in another one is drawn as a frame. What leads to it leads to its first nodes, and what leads on from
-it comes from its last ones, wherever that takes no more lines than it saves.
+A graph that stands in another one is drawn as a frame. What leads to it leads to its first nodes, and what leads on
+from it comes from its last ones, wherever that takes fewer lines.
 """
 
 from __future__ import annotations

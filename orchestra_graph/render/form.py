@@ -162,6 +162,8 @@ def _calls_around(shape: Shape, index: int) -> list[str]:
 def _within(name: str, inside: list[str]) -> str:
     """A name as it is called in the graph in which it stands: ``read``, not ``review/read``."""
     for call in inside:
+        if name == f"{call}/END":
+            return f"{call.rpartition('/')[2]}/END"
         if name.startswith(f"{call}/"):
             return name.removeprefix(f"{call}/")
     return name
@@ -193,8 +195,8 @@ def _links(shape: Shape) -> tuple[Link, ...]:
             source=edge["from"],
             target=edge["to"],
             kind=edge["kind"],
-            label=edge.get("label", ""),
-            choice=_named(choices.get(index)),
+            label=_within(edge.get("label", ""), _calls_around(shape, edge["from"])),
+            choice=_within(_named(choices.get(index)), _calls_around(shape, edge["from"])),
             alone=leaving[edge["from"]] == 1,
             back=_is_back(shape, edge["from"], edge["to"]),
         )

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from orchestra_graph.render.picture import Frame, NodeForm, Picture, PictureEdge, PictureNode, Strength
+from orchestra_graph.render.picture import Frame, NodeForm, Picture, PictureEdge, PictureNode, Strength, WayKind
 from orchestra_graph.render.style import FRAMES, TONES, Stroke, stroke_of
 
 __all__ = ["mermaid_of"]
@@ -70,6 +70,8 @@ def _frame(picture: Picture, frame: Frame, name: str, indent: str, framed: set[i
 
 def _node(index: int, node: PictureNode) -> str:
     left, right = _SHAPES[node.form]
+    if node.form == "point":  # its name is for who cannot see where it lies
+        return f"n{index}{left}{_quoted([' '])}{right}"
     if node.form in ("start", "end"):
         return f"n{index}{left}{_quoted([node.heading])}{right}"
     return f"n{index}{left}{_quoted([node.heading, *node.small], bold=True)}{right}"
@@ -123,12 +125,12 @@ def _frame_styles(frames: Sequence[Frame], prefix: str) -> Iterator[str]:
 
 
 def _links(edges: Sequence[PictureEdge]) -> Iterator[str]:
-    looks: dict[Stroke, list[int]] = {}
+    looks: dict[tuple[WayKind, Stroke], list[int]] = {}
     for index, edge in enumerate(edges):
         if (edge.kind, edge.strength) != ("usual", "plain"):
-            looks.setdefault(stroke_of(edge), []).append(index)
-    for look, alike in looks.items():
-        dashes = f",stroke-dasharray:{_STROKES[look.dashes]}" if look.dashes else ""
+            looks.setdefault((edge.kind, stroke_of(edge)), []).append(index)
+    for (kind, look), alike in looks.items():
+        dashes = f",stroke-dasharray:{_STROKES[look.dashes]}" if kind != "usual" else ""
         yield f"linkStyle {_ids('', alike)} stroke:{look.line},stroke-width:{look.width}px{dashes}"
 
 

@@ -162,7 +162,7 @@ _FORMS: Final[Mapping[str, NodeForm]] = {
     "enter": "point",
     "leave": "point",
 }
-_POINT: Final = "\u00b7"
+_POINTS: Final[Mapping[str, str]] = {"enter": "begin of {}", "leave": "end of {}"}
 _KINDS: Final[Mapping[str, WayKind]] = {"error": "error", "limit": "limit"}
 _NAMES: Final[Mapping[str, str]] = {"start": "start", "end": "end"}
 _TONES: Final[Mapping[NodeForm, Tone]] = {
@@ -272,8 +272,8 @@ def _form(vertex: Vertex) -> NodeForm:
 
 
 def _name(vertex: Vertex) -> str:
-    if _form(vertex) == "point":
-        return _POINT
+    if vertex.kind in _POINTS:
+        return _said(_POINTS[vertex.kind].format(vertex.name.removesuffix("/END")))
     return _NAMES.get(vertex.kind) or _said(vertex.name) or "(no name)"
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from orchestra_graph.clock import as_text
 from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.marking import Item
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState, Wave, activation_id
 from orchestra_graph.graph.plan import Plan
@@ -323,28 +324,26 @@ class _Reasons:
                 yield self._join(wave)
 
     def _join(self, wave: Wave) -> JoinWaits:
-        standing = [(a.id, a.vertex, a.stamp) for a in self._run.live.values()]
-        standing += [
-            (self._id(w.join, w.stamp), w.join, w.stamp) for w in self._run.waves.values() if w.tokens and w is not wave
-        ]
         topology = self._plan.topology
-        blocking = [s for s in standing if topology.blocks(s[1], s[2], wave.join, wave.stamp)]
+        ahead = dict.fromkeys(self._run.marking.ahead(wave.join, wave.stamp, this_turn=False))
+        blocking = [item for item in ahead if item is not wave]
         came = dict.fromkeys(self._run.name(topology.edges[token.edge][0]) for token in wave.tokens)
         return JoinWaits(
             id=self._id(wave.join, wave.stamp),
             came=tuple(came),
-            blockers=tuple(self._blocker(*found, wave) for found in blocking[:_FEW]),
+            blockers=tuple(self._blocker(item, wave) for item in blocking[:_FEW]),
             count=len(blocking),
         )
 
     def _id(self, vertex: int, stamp: Stamp) -> str:
         return activation_id(self._run.name(vertex), stamp, ())
 
-    def _blocker(self, identity: str, vertex: int, stamp: Stamp, wave: Wave) -> Blocker:
-        shared = self._plan.topology.innermost(vertex, wave.join)
-        earlier = stamp[:shared] != wave.stamp[:shared]
-        path = self._path(vertex, wave.join, shared, whole=earlier)
-        return Blocker(id=identity, path=tuple(self._run.name(v) for v in path), earlier=earlier)
+    def _blocker(self, item: Item, wave: Wave) -> Blocker:
+        shared = self._plan.topology.innermost(item.vertex, wave.join)
+        earlier = item.stamp[:shared] != wave.stamp[:shared]
+        path = self._path(item.vertex, wave.join, shared, whole=earlier)
+        name = item.id if isinstance(item, Activation) else self._id(item.vertex, item.stamp)
+        return Blocker(id=name, path=tuple(self._run.name(v) for v in path), earlier=earlier)
 
     def _path(self, source: int, target: int, shared: int, *, whole: bool) -> Sequence[int]:
         """The shortest way; within one turn of the loops around both, unless a turn has to end first."""

@@ -189,7 +189,7 @@ def _failed_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Even
         attempt=body.get("attempt", 1),
         retry_at=body.get("retry_at"),
         took=body.get("took", 0.0),
-        taken=[ev.Taken(edge) for edge in body.get("taken", ())],
+        taken=tuple(ev.Taken(edge) for edge in body.get("taken", ())),
     )
 
 

@@ -66,12 +66,12 @@ def _present(name: str, value: Any) -> Any:
     return value
 
 
-def handlers(plan: Plan, vertex: int, error: BaseException) -> list[Taken]:
+def handlers(plan: Plan, vertex: int, error: BaseException) -> tuple[Taken, ...]:
     """The edges that are followed when a node has failed with *error*: of the first declaration that names its type."""
     for group in plan.nodes[vertex].groups:
         if group.kind == "error" and isinstance(error, plan.edges[group.edges[0]].errors):
-            return [Taken(edge) for edge in group.edges]
-    return []
+            return tuple(Taken(edge) for edge in group.edges)
+    return ()
 
 
 def holds(condition: Condition, look: Look) -> bool:

@@ -16,9 +16,9 @@ from orchestra_graph import events
 from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
-from orchestra_graph.core.status import set_status
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState
+from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import WrongCursor
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.runtime.records import known_event
@@ -103,6 +103,7 @@ class Teller:
         _TOLD[type(event)](self, event, activation)
         before = len(self.run.live)
         started = evolve(self.run, event)
+        self.run.closed.clear()  # told from what is live no more
         ended = activation is not None and activation.id not in self.run.live
         if len(self.run.live) != before + len(started) - ended:
             self._withdrawn(None if activation is None else activation.id)
@@ -142,6 +143,8 @@ class Teller:
                 self._say_of(events.QuestionWithdrawn, identity, question=self._questions[identity])
             self._say_of(events.NodeWithdrawn, identity)
             self._forget(identity)
+        for identity, activation in self.run.live.items():  # of those that a join did without, and cannot any more
+            self._nodes.setdefault(identity, self.run.name(activation.vertex))
 
     def _forget(self, identity: str) -> None:
         self._nodes.pop(identity, None)
@@ -150,6 +153,8 @@ class Teller:
     def _failed_at_once(self, started: Sequence[Activation]) -> None:
         """Where branches met in conflict, what they start has failed before it could begin."""
         for activation in started:
+            if activation.id not in self.run.live:  # it came and went: a limit was reached with it
+                continue
             self._nodes[activation.id] = self.run.name(activation.vertex)
             if activation.status == "failed" and activation.error is not None:
                 self._say_of(events.NodeFailed, activation.id, error=activation.error)
@@ -237,7 +242,7 @@ class Teller:
         self._say_of(events.LateResult, event.id, attempt=event.attempt, outcome=event.outcome)
 
     def _limit_passed(self, event: ev.LimitPassed, _: Activation | None) -> None:
-        self._limit_told = True
+        self._limit_told = self._limit_told or event.cap is None
         self._say(events.LimitReached, limit=event.limit, allowed=event.allowed)
 
     def _run_resumed(self, event: ev.RunResumed, _: Activation | None) -> None:

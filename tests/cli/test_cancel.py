@@ -8,10 +8,10 @@ from tests.cli.conftest import Shell
 from tests.cli.graphs import HANGING
 
 
-def test_a_waiting_run_is_cancelled_and_asks_nothing_any_more(shell: Shell) -> None:
+def test_a_waiting_run_is_cancelled_without_its_code_and_asks_nothing_any_more(shell: Shell) -> None:
     shell("run", "endings.py:asking", "--key", "r1")
-    result = shell("cancel", "r1", "--target", "endings.py")
-    assert (result.exit_code, result.stdout) == (0, "r1 was cancelled: orchestra show r1 --target endings.py\n")
+    result = shell("cancel", "r1")
+    assert (result.exit_code, result.stdout) == (0, "r1 was cancelled: orchestra show r1\n")
     assert shell.document("questions", "r1")["questions"] == []
     assert "⊘ cancelled" in shell("show", "r1").stdout
     late = shell("answer", "r1", "who", "anna")
@@ -21,14 +21,14 @@ def test_a_waiting_run_is_cancelled_and_asks_nothing_any_more(shell: Shell) -> N
 
 def test_the_document_is_that_of_a_run_that_rests(shell: Shell) -> None:
     shell("run", "endings.py:failing", "--key", "r1")
-    document = shell.document("cancel", "r1", "--target", "endings.py")
+    document = shell.document("cancel", "r1")
     assert (document["run"], document["status"], document["questions"]) == ("r1", "cancelled", [])
-    assert document["next"] == ["orchestra show r1 --target endings.py"]
+    assert document["next"] == ["orchestra show r1"]
 
 
 def test_what_has_ended_cannot_be_cancelled(shell: Shell) -> None:
     shell("run", "endings.py:done", "--key", "r1")
-    result = shell("cancel", "r1", "--target", "endings.py")
+    result = shell("cancel", "r1")
     assert (result.exit_code, result.stderr) == (1, "Error: run 'r1' is done: it cannot be cancelled\n")
 
 
@@ -37,17 +37,10 @@ def test_a_run_that_another_process_drives_is_not_cancelled_from_here(shell: She
     shell.write("hanging.py", HANGING.replace('Path("started").touch()', 'Path("started").write_text("yes")'))
     process = shell.process("run", "hanging.py", "--key", "r1")
     (shell.folder / "started").read_text()
-    result = shell("cancel", "r1", "--target", "hanging.py")
+    result = shell("cancel", "r1")
     process.kill()
     process.communicate()
     assert result.exit_code == 1
     assert f"run 'r1' is driven by process {process.pid} on " in result.stderr
-    gone = shell("cancel", "r1", "--target", "hanging.py")  # its process is dead: now it is ours to end
+    gone = shell("cancel", "r1")  # its process is dead: now it is ours to end
     assert (gone.exit_code, shell.document("show", "r1")["run"]["status"]) == (0, "cancelled")
-
-
-def test_the_code_must_be_named(shell: Shell) -> None:
-    shell("run", "endings.py:asking", "--key", "r1")
-    result = shell("cancel", "r1")
-    assert result.exit_code == 1
-    assert result.stderr.endswith("    orchestra cancel r1 --target path/file.py:asking\n")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+
 import pytest
 
 from orchestra_graph import render
@@ -67,9 +71,10 @@ def test_the_documents(shell: Shell) -> None:
     shell("run", "desk.py", "--input", "text=a", "--key", "r1")
     graph = shell.document("draw", "desk.py")
     assert "flowchart" in graph.pop("mermaid")
+    assert "→ approve" in graph.pop("text")
     assert graph == {"graph": "desk", "run": None, "file": None}
     run = shell.document("draw", "--run", "r1", "-o", "r1.mmd")
-    assert run == {"graph": "desk", "run": "r1", "file": "r1.mmd", "mermaid": None}
+    assert run == {"graph": "desk", "run": "r1", "file": "r1.mmd", "mermaid": None, "text": None}
 
 
 def test_a_graph_must_be_named(shell: Shell) -> None:
@@ -77,3 +82,30 @@ def test_a_graph_must_be_named(shell: Shell) -> None:
     assert (nothing.exit_code, several.exit_code) == (2, 2)
     assert "no graph was named: give a TARGET" in nothing.stderr
     assert "Give one of them as the TARGET:\n    desk.py\n    endings.py:done" in several.stderr
+
+
+def test_the_format_may_be_said(shell: Shell) -> None:
+    assert (
+        "  approve  asks a person · writes approval\n    → draft\n"
+        in shell("draw", "desk.py", "--format", "text").stdout
+    )
+    assert shell("draw", "desk.py", "--format", "dot").stdout.startswith("digraph picture {")
+    assert shell("draw", "desk.py", "--format", "mermaid").stdout == shell("draw", "desk.py").stdout
+    assert shell("draw", "desk.py", "--format", "png").exit_code == 2
+
+
+def test_on_a_terminal_lines_of_text_are_printed(shell: Shell) -> None:
+    shell("run", "desk.py", "--input", "text=a", "--key", "r1")
+    ours, theirs = pty.openpty()
+    process = shell.process("draw", "--run", "r1", stdout=theirs, env={**os.environ, "NO_COLOR": "1"})
+    assert process.communicate()[1] == ""
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while more := os.read(ours, 4096):
+            seen += more
+    os.close(ours)
+    lines = [line.strip() for line in seen.decode().splitlines()]
+    assert any(line.startswith("✓ look_up") for line in lines)
+    assert "→ approve" in lines
+    assert "→ draft" not in lines  # that way was not taken yet

@@ -6,41 +6,97 @@ import contextlib
 import os
 import pty
 import re
+from typing import Any, get_args
 
 import pytest
 
-from orchestra_graph.cli.following import lines_of
-from orchestra_graph.core import events as ev
+from orchestra_graph import events as ev
+from orchestra_graph.cli.following import _LINES, _MORE, lines_of
 from tests.cli.conftest import Shell
+
+OF = {"run": "r1", "cursor": "c", "at": 10.0}
+"""What every event has."""
+
+
+def of(identity: str) -> dict[str, Any]:
+    return {**OF, "id": identity, "node": re.split("[@#~]", identity)[0]}
 
 
 def finished(identity: str, took: float = 0.5, attempt: int = 1) -> ev.NodeFinished:
-    return ev.NodeFinished(at=1.0, id=identity, writes={}, taken=(), items={}, attempt=attempt, took=took)
+    return ev.NodeFinished(**of(identity), attempt=attempt, took=took)
 
 
-def failed(identity: str, retry_at: float | None) -> ev.NodeFailed:
+def failed(identity: str, retry_at: float | None, to: tuple[str, ...] = ()) -> ev.NodeFailed:
     error = ev.ErrorInfo("ConnectionError", "down")
-    return ev.NodeFailed(at=10.0, id=identity, error=error, attempt=1, retry_at=retry_at, took=0.1)
+    return ev.NodeFailed(**of(identity), error=error, attempt=1, retry_at=retry_at, to=to, took=0.1)
 
 
 def test_what_happens_is_a_line_each() -> None:
-    events: list[ev.Event] = [
-        ev.RunResumed(at=1.0, engine=""),
+    events: list[ev.RunEvent] = [
+        ev.RunResumed(**OF),
+        ev.NodeStarted(**of("sort")),
         finished("sort"),
         finished("find", attempt=3),
         failed("pay", retry_at=12.0),
         failed("pay", retry_at=None),
-        ev.QuestionAsked(at=1.0, id="ok@2", question="ok@2", to="anna", expires_at=None, doubt=False),
-        ev.LimitPassed(at=1.0, limit="steps", allowed=3),
+        failed("pay", retry_at=None, to=("apologise",)),
+        ev.QuestionAsked(**of("ok@2"), question="ok@2", to="anna"),
+        ev.NodeWithdrawn(**of("wait")),
+        ev.LateResult(**of("slow"), attempt=1, outcome="returned"),
+        ev.LimitReached(**OF, limit="steps", allowed=3),
+        ev.Progress(**of("read"), fraction=0.4, text="page 4"),
+        ev.Progress(**of("read"), fraction=None),
+        ev.Emitted(**of("read"), value={"a": "\x1b[31m"}),
     ]
     assert list(lines_of(events)) == [
         "✓ sort  (500 ms)",
         "✓ find  (500 ms, 3 attempts)",
         "↻ pay  ConnectionError: down (attempt 1; again in 2.0 s)",
         "✗ pay  ConnectionError: down",
+        "✗ pay  ConnectionError: down; goes on at apologise",
         "? ok@2  asks anna",
+        "⊘ wait  withdrawn",
+        "· slow  ended after its timeout (returned); dropped",
         "■ limit reached: steps (allowed: 3)",
+        "… read  40% page 4",
+        "… read",
+        "· read  {'a': '\\x1b[31m'}",
     ]
+
+
+def test_who_sees_nothing_else_of_a_run_is_told_what_the_run_does_too() -> None:
+    events: list[ev.RunEvent] = [
+        ev.RunStarted(**OF, graph="desk", version="2"),
+        ev.NodeStarted(**of("sort")),
+        ev.NodeStarted(**of("find"), attempt=2),
+        ev.Waiting(**OF, questions=("a", "b")),
+        ev.Answered(**of("a"), question="a"),
+        ev.QuestionWithdrawn(**of("b"), question="b"),
+        ev.RunResumed(**OF),
+        ev.RunRetried(**OF),
+        ev.RunCancelled(**OF),
+        ev.RunEnded(**OF, status="failed", reason="pay: down"),
+        ev.RunEnded(**OF, status="done"),
+    ]
+    assert list(lines_of(events)) == []
+    assert list(lines_of(events, whole=True)) == [
+        "► r1 starts: desk 2",
+        "► sort",
+        "► find  attempt 2",
+        "? waits for a, b",
+        "✓ a  was answered",
+        "⊘ b  is not asked any more",
+        "► goes on",
+        "► is retried",
+        "⊘ is cancelled",
+        "✗ failed: pay: down",
+        "✓ done",
+    ]
+
+
+def test_every_kind_of_event_has_words() -> None:
+    told = {kind for kind in get_args(ev.DurableEvent | ev.LiveEvent) if kind in _LINES or kind in _MORE}
+    assert told == set(get_args(ev.DurableEvent | ev.LiveEvent))
 
 
 @pytest.mark.parametrize("identity", ["work@1#{}", "work#{}", "work@{}"])

@@ -18,6 +18,11 @@ READERS = [
     ("answer", "r1", "yes"),
     ("draw", "--run", "r1"),
     ("resume", "r1"),
+    ("retry", "r1"),
+    ("cancel", "r1"),
+    ("watch", "r1"),
+    ("history", "r1"),
+    ("diff", "r1", "0"),
 ]
 
 

@@ -38,9 +38,44 @@ def test_runs_are_chosen_by_status_and_graph(three: Shell) -> None:
 
 def test_where_there_are_more_the_line_that_shows_them_is_told(three: Shell) -> None:
     result = three("runs", "--limit", "2", "--db", "orchestra.db")
-    assert result.stdout.splitlines()[-1] == "... and more:   orchestra runs --limit 20 --db orchestra.db"
-    assert three.document("runs", "--limit", "2")["more"] is True
+    assert result.stdout.splitlines()[-1] == "... and more:   orchestra runs --limit 2 --after r2 --db orchestra.db"
+    first = three.document("runs", "--limit", "2")
+    assert (first["more"], first["next"]) == (True, "r2")
+    rest = three.document("runs", "--limit", "2", "--after", "r2")
+    assert ([run["key"] for run in rest["runs"]], rest["more"], rest["next"]) == (["r1"], False, None)
     assert three.document("runs", "--limit", "3")["more"] is False
+
+
+def test_the_next_page_has_the_same_filters(three: Shell) -> None:
+    line = three("runs", "--status", "done", "--status", "failed", "--key", "r", "--limit", "1").stdout.splitlines()[-1]
+    assert line.endswith("orchestra runs --status done --status failed --key r --limit 1 --after r2")
+    again = three(*line.partition("orchestra ")[2].split())
+    assert [row.split()[0] for row in again.stdout.splitlines()] == ["RUN", "r1"]
+
+
+def test_an_unknown_run_begins_no_page(three: Shell) -> None:
+    assert three.document("runs", "--after", "r9", code=1)["error"]["type"] == "UnknownRun"
+
+
+def test_runs_are_chosen_by_key_and_time(three: Shell) -> None:
+    def keys(*words: str) -> list[str]:
+        return [run["key"] for run in three.document("runs", *words)["runs"]]
+
+    assert keys("--key", "r2") == ["r2"]
+    assert keys("--key", "R") == []
+    assert keys("--since", "1h") == ["r3", "r2", "r1"]
+    assert keys("--until", "1h") == []
+    assert keys("--since", "2000-01-01", "--until", "2001-01-01T12:00+02:00") == []
+    second = three.document("runs", "--key", "r2")["runs"][0]["started"]
+    assert "r1" not in keys("--since", second)
+    assert "r3" not in keys("--until", second)
+
+
+@pytest.mark.parametrize("typed", ["soon", "12", "2026-13-01", "99999999d", ""])
+def test_what_is_no_moment_is_told(three: Shell, typed: str) -> None:
+    result = three("runs", "--since", typed)
+    assert result.exit_code == 2
+    assert f"'{typed}' is no moment; it looks like   2h   3d" in result.stderr
 
 
 def test_a_run_in_the_document(three: Shell) -> None:

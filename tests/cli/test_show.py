@@ -33,11 +33,12 @@ def test_with_the_code_the_state_is_shown(shell: Shell) -> None:
 def test_the_document_has_the_same_keys_with_code_and_without(shell: Shell) -> None:
     shell("run", "desk.py", "--input", "text=a", "--key", "r1")
     without, with_it = shell.document("show", "r1"), shell.document("show", "r1", "--target", "desk.py")
-    assert set(without) == set(with_it) == {"run", "activations", "questions", "state", "state_hidden"}
+    assert set(without) == set(with_it) == {"run", "activations", "why", "questions", "state", "state_hidden"}
     assert without["state"] is None
     assert with_it["state"] == {"text": "a", "amount": 0, "seen": ["A"], "reply": ""}
     assert [(a["id"], a["status"]) for a in without["activations"]] == [("look_up", "done"), ("approve", "waiting")]
     assert without["run"]["steps"] == 1
+    assert [why["kind"] for why in without["why"]] == ["PersonWaits"]
     [question] = without["questions"]
     assert question["example"] == {"granted": True}
     assert question["to"] == "anna"

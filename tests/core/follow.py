@@ -107,9 +107,9 @@ class Follow(Interpreter):
 
     def _NodeFailed(self, event: ev.NodeFailed) -> None:
         item = self.active.get(event.id)
+        self.asking.discard(event.id)
         if item is None or event.retry_at is not None:
             return
-        self.asking.discard(event.id)
         join = None if event.taken else self._excusing(item)
         if event.taken:
             for edge, _ in event.taken:
@@ -132,8 +132,8 @@ class Follow(Interpreter):
             self.asking.add(event.id)
 
     def _JoinAsked(self, event: ev.JoinAsked) -> None:
-        place = next((p for p in self.undecided if self.name(p) == event.id), None)
-        if place is None:
+        place = next((p for p in self.undecided | self.doubtful if self.name(p) == event.id), None)
+        if place not in self.waiting:
             return
         self.undecided.discard(place)
         self.doubtful.discard(place)
@@ -171,7 +171,8 @@ class Follow(Interpreter):
 
     def _RunCancelled(self, event: ev.RunCancelled) -> None:
         past = self._everything()
-        self.outcome.final = self.book.view(past, self.lost) if past else None
+        self.outcome.final = self.book.view(past, {}, self.lost) if past else None
+        self.withdrawn |= set(self.active)
         self.active.clear()
         self.waiting.clear()
         self.excused.clear()
@@ -411,7 +412,10 @@ class Follow(Interpreter):
                 self.reached.add((number, around))
             source = self._from(cap.vertex, around, inside) if identity is None else self.active[identity]
             past = self._withdraw(lambda v, s, c=cap, a=around: v in c.members and s[: c.depth] == a)
+            known = set(self.active)
             self.send(cap.edge, source, past)
+            for started in self.active.keys() - known:
+                self._conflicts(started, self.outcome.seen[started], self._mends(self.active[started].vertex))
             self.left.append((number, around))
 
     def _forget_what_has_ended(self) -> None:

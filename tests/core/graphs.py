@@ -337,7 +337,8 @@ class Case:
         if node.kind == "enter":
             taken = [Taken(e) for e in node.groups[0].edges]
             call = next(c for c in self.plan.calls if c.enter == vertex)
-            return Work(_inputs(chance, identity, call), tuple(taken))
+            given = _inputs(chance, identity, call)
+            return Work(given, tuple(taken), tuple(name for name in given if not name.endswith("draft")))
         writes = _writes(chance, identity, node.writes)
         for call in self.plan.calls if node.kind != "leave" else ():
             if vertex in call.members:

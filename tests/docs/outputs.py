@@ -14,6 +14,7 @@ __all__ = ["check_prints"]
 _DIFFER = (
     (re.compile(r"<?\d+(?:[.,]\d+)? (?:ms|s|min|h)\b(?: \d+ (?:ms|s|min|h)\b)?"), "<time>"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?: UTC)?"), "<date>"),
+    (re.compile(r"\b\d\d:\d\d:\d\d\b"), "<clock>"),
     (re.compile(r"\bprocess \d+"), "process <pid>"),
     (re.compile(r"-[2-9a-hj-km-np-z]{8}\b"), "-<key>"),
     (re.compile(r"(?<=\.py:)\d+|(?<=\.md:)\d+"), "<line>"),

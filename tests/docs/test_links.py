@@ -28,8 +28,11 @@ def _prose(name: str) -> str:
 
 
 def _anchors(name: str) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", _prose(name), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", _prose(name), re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.add(next(anchor for anchor in (plain, *(f"{plain}-{n}" for n in range(1, 100))) if anchor not in found))
+    return found
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -224,7 +224,7 @@ def test_an_irreversible_node_stays_marked_in_a_run() -> None:
 
 def test_edges_that_were_taken_are_bold_with_a_count() -> None:
     picture = _run_of("running", e0=1, e6=3)
-    assert edge_between(picture, "start", "classify") == PictureEdge(source=0, target=1, strength="bold")
+    assert edge_between(picture, "start", "classify") == PictureEdge(source=0, target=1, strength="bold", count=1)
     assert edge_between(picture, "classify", "find_order").label == ("kind = billing \u00d73",)
     assert edge_between(picture, "classify", "draft").strength == "faint"
 

@@ -142,12 +142,12 @@ def a_loop_entered_in_two_places_by_one_token() -> Graph[Any]:
     @node
     def choose(topic: str) -> None: ...
 
-    @node(writes="draft")
-    def ann(topic: str, draft: str | None) -> str:
+    @node(writes="problem")
+    def ann(topic: str, problem: str | None) -> str:
         return topic
 
-    @node(writes="draft")
-    def ben(topic: str, draft: str | None) -> str:
+    @node(writes="problem")
+    def ben(topic: str, problem: str | None) -> str:
         return topic
 
     def longer(topic: str) -> bool:

@@ -1,6 +1,32 @@
 """Programs with one mistake each: the check, the line and the mend are known."""
 
-from tests.graph.mistakes import edges, fields, nodes, reads, runs, switches, writes
+from tests.graph.mistakes import (
+    calls,
+    edges,
+    failures,
+    fields,
+    joins,
+    nodes,
+    reads,
+    runs,
+    switches,
+    uses,
+    writes,
+)
 from tests.graph.mistakes.corpus import MISTAKES, Mistake
 
-__all__ = ["MISTAKES", "Mistake", "edges", "fields", "nodes", "reads", "runs", "switches", "writes"]
+__all__ = [
+    "MISTAKES",
+    "Mistake",
+    "calls",
+    "edges",
+    "failures",
+    "fields",
+    "joins",
+    "nodes",
+    "reads",
+    "runs",
+    "switches",
+    "uses",
+    "writes",
+]

@@ -1,0 +1,150 @@
+"""Work that is withdrawn: by a join that has enough, by the winner of a race, by a node that ends its graph.
+
+Rule 1. Work is withdrawn for a join only where every way from it leads there: what also leads elsewhere goes on.
+Rule 2. What it has committed to reducers has happened, and counts at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import cast
+
+from orchestra_graph.core.marking import Item
+from orchestra_graph.core.run import Activation, Wave, activation_id
+from orchestra_graph.core.tokens import Tokens
+from orchestra_graph.graph.topology import Stamp
+
+__all__ = ["Withdrawals"]
+
+
+class Withdrawals(Tokens):
+    """Takes live items away."""
+
+    def withdraw(self, item: Item, *, lose: bool = True) -> None:
+        """Take a live item away.
+
+        Args:
+            item: An activation, or the tokens that wait at a join.
+            lose: What it has committed to reducers still counts at the end; else somebody goes on with all of it.
+        """
+        if isinstance(item, Wave):
+            self._withdraw_wave(item, lose=lose)
+            return
+        activation = cast("Activation", item)
+        if activation.status == "asking" and activation.question is not None:
+            self.run.closed.append(activation.question)
+        if lose:
+            self.run.lost.append(activation.revision)
+        else:
+            activation.revision.release()
+        self.remove(activation)
+
+    def _withdraw_wave(self, wave: Wave, *, lose: bool) -> None:
+        run = self.run
+        self.forget(wave)
+        for token in wave.tokens:
+            if lose:
+                run.lost.append(token.revision)
+            else:
+                token.revision.release()
+            self.leave(wave.join, wave.stamp, token.inside, wave)
+        run.lost += [activation.revision for activation in wave.excused]
+
+    def forget(self, wave: Wave) -> None:
+        """A wave has closed, or is gone."""
+        run = self.run
+        del run.waves[wave.join, wave.stamp]
+        run.bereft.pop((wave.join, wave.stamp), None)
+        if run.undecided:
+            run.undecided.pop(activation_id(run.name(wave.join), wave.stamp, ()), None)
+
+    def withdraw_for(self, joins: frozenset[int], stamp: Stamp, *, this_turn: bool) -> None:
+        """Withdraw what can still reach one of *joins*, and nothing but them."""
+        run = self.run
+        only = run.plan.topology.funnel(joins)
+        found: dict[Item, None] = {}
+        for join in joins:
+            ahead = [*run.marking.ahead(join, stamp, this_turn=this_turn), *self._bereft(join, stamp)]
+            found.update(dict.fromkeys(item for item in ahead if only >> item.vertex & 1))
+        for item in found:
+            self.withdraw(item)
+
+    def _bereft(self, join: int, stamp: Stamp) -> list[Wave]:
+        """Joins without a token that could still fail for want of one, though nothing behind them waits any more."""
+        blocks = self.run.plan.topology.blocks
+        return [wave for wave in self.run.bereft.values() if blocks(wave.join, wave.stamp, join, stamp)]
+
+    def inside(self, vertex: int, prefix: Stamp, members: Collection[int]) -> list[Item]:
+        """What is live at one of *members*, with these coordinates around it."""
+        run, depth = self.run, len(prefix)
+        found = [item for item in run.marking.within(vertex, prefix, depth) if item.vertex in members]
+        return found + [w for w in run.bereft.values() if w.join in members and w.stamp[:depth] == prefix]
+
+    def excuse(self, activation: Activation) -> bool:
+        """Whether a join can do without an activation that has failed for good; if so, it waits no longer for it."""
+        run, topology = self.run, self.run.plan.topology
+        join, leaves = topology.excusing.get(activation.vertex, (None, ()))
+        if join is None or not all(self._alone(activation, leave) for leave in leaves):
+            return False
+        key = join, activation.stamp[: len(topology.chain[join])]
+        wave = run.waves.get(key)
+        if wave is not None and wave.fired:
+            self.withdraw(activation)
+            return True
+        if wave is None:
+            wave = run.waves[key] = Wave(*key)
+        self.remove(activation)
+        activation.status = "queued"  # nowhere counted
+        wave.excused.append(activation)
+        if not wave.tokens:
+            run.bereft[key] = wave
+        self.look.append(wave)
+        return True
+
+    def _alone(self, activation: Activation, leave: int) -> bool:
+        """Whether nothing else is inside of a call."""
+        depth = len(self.run.plan.topology.chain[leave])
+        inside = self.run.marking.within(activation.vertex, activation.stamp, depth)
+        return all(item is activation for item in inside)
+
+    def race(self, activation: Activation) -> None:
+        """The first of a race to complete withdraws the others, and what leads to them in the same turn."""
+        plan = self.run.plan
+        vertex, stamp = activation.vertex, activation.stamp
+        node = plan.nodes[vertex]
+        if node.kind == "enter":
+            return
+        if node.kind == "leave" and node.call is not None:
+            vertex, stamp = plan.calls[node.call].enter, stamp[:-1]
+        for rivals in plan.rivals.get(vertex, ()):
+            for rival in rivals:
+                for item in list(self._standing(rival, stamp)):
+                    self.withdraw(item)
+            self.withdraw_for(rivals, stamp, this_turn=True)
+            for rival in rivals:
+                wave = self.run.waves.setdefault((rival, stamp), Wave(rival, stamp))
+                wave.fired = True
+                self.look.append(wave)
+
+    def _standing(self, rival: int, stamp: Stamp) -> Iterable[Item]:
+        """What stands at a member of a race; of a graph that stands there, everything inside."""
+        marking, call = self.run.marking, self.run.plan.opens.get(rival)
+        yield from marking.at(rival, stamp)
+        if call is not None:
+            yield from self.inside(rival, stamp, call.members)
+
+    def end_graph(self, activation: Activation) -> None:
+        """A node ends its graph: all else in there is withdrawn, but what has come to its end."""
+        plan = self.run.plan
+        inside = plan.nodes[activation.vertex].call
+        if inside is not None and plan.calls[inside].leave == activation.vertex:  # a graph that stands there ends it
+            inside = plan.nodes[plan.calls[inside].enter].call
+        if inside is None:
+            end, depth = plan.topology.end, 0
+            members = frozenset(range(1, end))
+        else:
+            call = plan.calls[inside]
+            members, end, depth = call.members, call.leave, len(plan.topology.chain[call.leave])
+        for item in self.inside(activation.vertex, activation.stamp[:depth], members):
+            if item.vertex != end:
+                self.withdraw(item)
