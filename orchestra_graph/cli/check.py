@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,10 @@ from orchestra_graph.cli.settings import Settings, command
 from orchestra_graph.errors import GraphError, Problem
 
 if TYPE_CHECKING:
+    from orchestra_graph.cli.config import Named
     from orchestra_graph.cli.targets import Loaded
 
-__all__ = ["check"]
+__all__ = ["check", "check_target", "lines_of"]
 
 
 @command("check")
@@ -28,24 +30,34 @@ def check(settings: Settings, targets: tuple[str, ...]) -> Report:
 
     The exit code is 1 where there is an error; warnings do not count.
     """
-    from orchestra_graph.cli.targets import every_graph, typed_target
+    from orchestra_graph.cli.targets import typed_target
 
     places = [typed_target(text) for text in targets] or settings.code
     if not places:
         raise click.UsageError("no graph was named: give a TARGET, such as   path/file.py:graph")
-    checked: list[dict[str, Any]] = []
-    for named in places:
-        try:
-            checked += [_checked(named.text, loaded) for loaded in every_graph(named)]
-        except GraphError as error:
-            checked.append(_facts(named.text, None, None, error.problems))
-        except BadTarget as error:
-            problem = Problem(code="target", what=error.what, where=error.where)
-            checked.append(_facts(named.text, None, None, [problem]))
+    checked = [entry for named in places for entry in check_target(named)]
     errors = sum(_count(entry, "error") for entry in checked)
     document = {"graphs": checked, "errors": errors, "warnings": sum(_count(entry, "warning") for entry in checked)}
-    text = "\n".join(line for entry in checked for line in _lines(entry))
+    text = "\n".join(line for entry in checked for line in lines_of(entry))
     return Report(document=document, text=text, code=ExitCode.ERROR if errors else ExitCode.DONE)
+
+
+def check_target(named: Named) -> list[dict[str, Any]]:
+    """Compile every graph that a target names.
+
+    Returns:
+        For each graph its ``target``, ``graph``, ``version``, ``nodes`` and ``problems``; one without a graph where the
+        target names none, or cannot be imported.
+    """
+    from orchestra_graph.cli.targets import every_graph
+
+    try:
+        return [_checked(named.text, loaded) for loaded in every_graph(named)]
+    except GraphError as error:
+        return [_facts(named.text, None, None, error.problems)]
+    except BadTarget as error:
+        problem = Problem(code="target", what=error.what, where=error.where)
+        return [_facts(named.text, None, None, [problem])]
 
 
 def _checked(target: str, loaded: Loaded) -> dict[str, Any]:
@@ -80,11 +92,12 @@ def _problem_facts(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _count(entry: dict[str, Any], severity: str) -> int:
+def _count(entry: Mapping[str, Any], severity: str) -> int:
     return sum(problem["severity"] == severity for problem in entry["problems"])
 
 
-def _lines(entry: dict[str, Any]) -> list[str]:
+def lines_of(entry: Mapping[str, Any]) -> list[str]:
+    """The problems of a graph as a compiler prints them, and how many there are."""
     lines = []
     for problem in entry["problems"]:
         place = f"{problem['file']}:{problem['line']}" if problem["file"] else entry["target"]
@@ -93,7 +106,7 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     return [*lines, f"{entry['graph'] or entry['target']}: {_verdict(entry)}"]
 
 
-def _verdict(entry: dict[str, Any]) -> str:
+def _verdict(entry: Mapping[str, Any]) -> str:
     found = [_several(_count(entry, kind), kind) for kind in ("error", "warning") if _count(entry, kind)]
     if entry["nodes"] is not None:
         found.insert(0, _several(entry["nodes"], "node"))

@@ -11,7 +11,7 @@ import contextlib
 import click
 from click.shell_completion import CompletionItem
 
-from orchestra_graph.cli.settings import Settings
+from orchestra_graph.cli.said import Settings
 
 __all__ = ["question_ids", "run_keys", "targets"]
 

@@ -4,70 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
-from orchestra_graph.cli.config import Named, database_named, targets_named, url_of
+from orchestra_graph.cli.completing import targets
 from orchestra_graph.cli.report import Report
+from orchestra_graph.cli.said import Settings as Settings
 
 __all__ = ["Settings", "command", "shared_options"]
-
-
-@dataclass(slots=True)
-class Settings:
-    """What was said on the line.
-
-    Attributes:
-        db: ``--db``.
-        targets: ``--target``, those before the command's name first.
-        json: ``--json``.
-        traceback: ``--traceback``.
-        lines: Not said: the documents of this command are a line each.
-        out: Not said: where the output of this command goes, also while what is printed goes elsewhere.
-    """
-
-    db: str | None = None
-    targets: list[str] = field(default_factory=list)
-    json: bool = False
-    traceback: bool = False
-    lines: bool = False
-    out: TextIO | None = None
-
-    @property
-    def database(self) -> Named:
-        """The database, and who named it."""
-        return database_named(self.db, os.environ, Path.cwd())
-
-    @property
-    def url(self) -> str:
-        """The URL of the database."""
-        return url_of(self.database)
-
-    @property
-    def code(self) -> tuple[Named, ...]:
-        """The targets, and who named them."""
-        return targets_named(self.targets, os.environ, Path.cwd())
-
-    def again(self, target: Named | None = None) -> str:
-        """What must follow the next command for it to find the same database and code: options, or nothing.
-
-        Args:
-            target: Where the code of the run was found; left out: wherever this call was told to look.
-        """
-        looked = self.targets if target is None else [target.text] if target.typed else []
-        words = [word for text in looked for word in ("--target", text)] + (["--db", self.db] if self.db else [])
-        return f" {shlex.join(words)}" if words else ""
-
-    def line(self, *words: str, target: Named | None = None) -> str:
-        """A line to type, as `again` completes it."""
-        return f"orchestra {shlex.join(words)}{self.again(target)}"
 
 
 def _keep_db(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -81,12 +28,6 @@ def _keep_targets(context: click.Context, _: click.Parameter, value: tuple[str, 
 
 def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.ensure_object(Settings).json |= value
-
-
-def _complete_target(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
-    from orchestra_graph.cli.completing import targets  # which needs the Settings
-
-    return list(targets(context, parameter, begun))
 
 
 def shared_options() -> list[click.Option]:
@@ -104,7 +45,7 @@ def shared_options() -> list[click.Option]:
             metavar="TARGET",
             multiple=True,
             expose_value=False,
-            shell_complete=_complete_target,
+            shell_complete=targets,
             callback=_keep_targets,
             help="Where the code of the graphs is; may be repeated.",
         ),

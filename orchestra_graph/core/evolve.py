@@ -91,8 +91,7 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
 
 def _committed(run: RunState, activation: Activation, event: ev.NodeFinished) -> Revision:
     """The revision behind an activation; what it saw where it wrote nothing."""
-    a, node = activation, run.plan.nodes[activation.vertex]
-    drops = run.plan.calls[node.call].private if node.kind == "leave" and node.call is not None else ()
+    a, drops = activation, run.plan.drops(activation.vertex)
     if not (event.writes or drops):
         return a.revision
     delta = Delta(a.id, a.vertex, a.stamp, a.discriminator, event.writes, run.seq, event.replaced, drops)

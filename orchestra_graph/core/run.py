@@ -155,10 +155,11 @@ class Wave(Watcher):
         tokens: What has come.
         fired: It has fired, or lost its race: what comes now is absorbed.
         asked: Of `until`: how many tokens there were when it was asked last.
-        excused: Activations that have failed and that it does without.
+        excused: Activations that have failed and that it does without; as long as there are any, it is live itself.
+        fans: While it is: the `each` passes around it.
     """
 
-    __slots__ = ("asked", "excused", "fired", "tokens")
+    __slots__ = ("asked", "excused", "fans", "fired", "tokens")
 
     def __init__(self, join: int, stamp: Stamp):
         super().__init__(join, stamp)
@@ -166,6 +167,7 @@ class Wave(Watcher):
         self.fired = False
         self.asked = 0
         self.excused: list[Activation] = []
+        self.fans: Fans = ()
 
     @property
     def vertex(self) -> int:
@@ -225,7 +227,6 @@ class RunState:
         lost: Revisions of losing branches.
         keeps: They gave something to reducers, which the end has to see.
         undecided: `until` joins to which something came since they were asked, by id.
-        bereft: Joins that wait for nothing but have branches that failed: no token stands there.
         refused: Activations that a limit on turns stopped.
         tallies: What limits of loops count, by the limit's index and the instance of what it limits.
         closed: Questions that were withdrawn by the last events; the driver takes them out.
@@ -257,7 +258,6 @@ class RunState:
     lost: list[Revision] = field(default_factory=list)
     keeps: bool = False
     undecided: dict[str, Wave] = field(default_factory=dict)
-    bereft: dict[tuple[int, Stamp], Wave] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     tallies: dict[tuple[int, Stamp], Tally] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)

@@ -119,8 +119,8 @@ class _Freezer:
         return [a.vertex, a.stamp, a.discriminator, a.revision.index, self._fans_of(a.fans), errors, more]
 
     def _wave(self, wave: Wave) -> list[Any]:
-        excused = [self._activation(activation) for activation in wave.excused]
-        return [wave.join, wave.stamp, wave.fired, wave.asked, [self._token(t) for t in wave.tokens], excused]
+        excused, tokens = [self._activation(a) for a in wave.excused], [self._token(t) for t in wave.tokens]
+        return [wave.join, wave.stamp, wave.fired, wave.asked, tokens, excused, self._fans_of(wave.fans)]
 
     def _token(self, token: Token) -> list[Any]:
         fans, cause = self._fans_of(token.fans), _error_out(token.cause)
@@ -250,8 +250,7 @@ class _Thawer:
         identity = activation_id(self.made.name(vertex), stamp, discriminator)
         event = self.rows[seq]
         replaced = event.replaced if isinstance(event, ev.NodeFinished) else ()
-        node = self.plan.nodes[vertex]
-        drops = self.plan.calls[node.call].private if node.kind == "leave" and node.call is not None else ()
+        drops = self.plan.drops(vertex)
         return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced, drops)
 
     def _writes(self, seq: int) -> Mapping[str, Any]:
@@ -314,18 +313,19 @@ class _Thawer:
         return activation, status
 
     def _wave(self, frozen: Sequence[Any]) -> None:
-        join, stamp, fired, asked, tokens, excused = frozen
+        join, stamp, fired, asked, tokens, excused, fans = frozen
         wave = Wave(join, _tuples(stamp))
         wave.fired, wave.asked = fired, asked
-        for edge, discriminator, revision, fans, cause in tokens:
+        for edge, discriminator, revision, around, cause in tokens:
             held = self.revisions[revision].hold()
-            token = Token(edge, _tuples(discriminator), held, self._fans_of(fans), _error_in(cause))
+            token = Token(edge, _tuples(discriminator), held, self._fans_of(around), _error_in(cause))
             wave.tokens.append(token)
             self._enter(join, wave.stamp, token.inside, wave)
         wave.excused = [self._made_activation(one)[0] for one in excused]
+        if wave.excused:
+            wave.fans = self._fans_of(fans)
+            self._enter(join, wave.stamp, wave.fans, wave)
         self.made.waves[join, wave.stamp] = wave
-        if wave.excused and not wave.tokens:
-            self.made.bereft[join, wave.stamp] = wave
 
     def _enter(self, vertex: int, stamp: Any, fans: Fans, item: Activation | Wave) -> None:
         run = self.made

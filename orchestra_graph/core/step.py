@@ -11,7 +11,7 @@ from orchestra_graph.core.joins import RULES, Firing, Starved
 from orchestra_graph.core.limits import Limited
 from orchestra_graph.core.revisions import Conflict, Revision
 from orchestra_graph.core.run import Halt, Token, Wave, activation_id
-from orchestra_graph.core.status import halt, set_status
+from orchestra_graph.core.status import halt
 from orchestra_graph.core.tokens import conflict
 
 __all__ = ["Step"]
@@ -27,11 +27,9 @@ class Step(Limited):
                 self.go_on(*self.reached.pop(0))
                 continue
             looking, self.look = self.look, []
-            waves = [w for w in {id(w): w for w in looking}.values() if isinstance(w, Wave)]
-            # One that must fail brings back what it did without, before a join behind it takes that for gone.
-            for wave in sorted(waves, key=lambda w: not w.excused):
-                if self.run.waves.get((wave.join, wave.stamp)) is wave:
-                    self._ask(wave)
+            for watcher in {id(w): w for w in looking}.values():
+                if isinstance(watcher, Wave) and self.run.waves.get((watcher.join, watcher.stamp)) is watcher:
+                    self._ask(watcher)
 
     def _ask(self, wave: Wave) -> None:
         run = self.run
@@ -71,12 +69,8 @@ class Step(Limited):
         sources = " and ".join(f"'{run.name(v)}'" for v in starved.missing)
         reason = f"{activation_id(run.name(wave.join), wave.stamp, ())}: {starved}"
         reason += f" from {sources}" if sources else ""
-        excused, wave.excused = wave.excused, []
-        errors = tuple((a.id, a.error) for a in excused if a.error is not None)
-        for activation in excused:
-            run.live[activation.id] = activation
-            set_status(run, activation, "failed")
-            self.enter(activation.vertex, activation.stamp, activation.fans, activation)
+        errors = tuple((a.id, a.error) for a in wave.excused if a.error is not None)
+        excused = self.bring_back(wave)
         reason += "".join(f"; {identity}: {error}" for identity, error in errors)
         halt(run, Halt("failed", reason, errors=errors, final=not excused))
         if wave.tokens or not excused:
@@ -106,14 +100,13 @@ class Step(Limited):
                 run.lost.append(token.revision.hold())
             token.revision.release()
             self.leave(wave.join, wave.stamp, token.inside, wave)
-        run.lost += [activation.revision for activation in wave.excused]
-        wave.excused = []
+        self.dismiss(wave)
 
     def _finish(self, heads: list[Revision]) -> None:
         """END: everything that ended anywhere meets."""
         run = self.run
         run.result = run.revisions.merge(heads, run.lost).hold()
         for name, cell in run.result.seen().items():
-            if isinstance(cell, Conflict) and not run.plan.schema.fields[name].private:
+            if isinstance(cell, Conflict) and run.plan.sees(run.plan.topology.end, name):
                 error = conflict(name, cell)
                 halt(run, Halt("failed", error.message, errors=(("END", error),), final=True))

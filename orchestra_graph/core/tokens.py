@@ -77,7 +77,6 @@ class Tokens:
         elif run.plan.topology.rule[join].races:
             self.look.append(wave)
         wave.tokens.append(token)
-        run.bereft.pop((join, stamp), None)
         self.enter(join, stamp, token.inside, wave)
 
     def start(
@@ -119,7 +118,7 @@ class Tokens:
         for fan, place in fans:
             fan.enter(place)
 
-    def leave(self, vertex: int, stamp: Stamp, fans: Fans, item: Item) -> None:
+    def leave(self, vertex: int, stamp: Stamp, fans: Fans, item: Item | None) -> None:
         """Count a live item out; the last one of an instance of an `each` makes room for the next instance."""
         run = self.run
         self.look += run.marking.leave(vertex, stamp, item)
@@ -169,7 +168,7 @@ class Tokens:
         run = self.run
         node = run.plan.nodes[activation.vertex]
         for name, cell in activation.revision.seen().items():
-            if not isinstance(cell, Conflict):
+            if not isinstance(cell, Conflict) or not run.plan.sees(activation.vertex, name):
                 continue
             mended = name in node.writes.fields and node.writes.sure and name not in node.reads
             if not mended:

@@ -11,6 +11,7 @@ from typing import cast
 
 from orchestra_graph.core.marking import Item
 from orchestra_graph.core.run import Activation, Wave, activation_id
+from orchestra_graph.core.status import set_status
 from orchestra_graph.core.tokens import Tokens
 from orchestra_graph.graph.topology import Stamp
 
@@ -48,13 +49,12 @@ class Withdrawals(Tokens):
             else:
                 token.revision.release()
             self.leave(wave.join, wave.stamp, token.inside, wave)
-        run.lost += [activation.revision for activation in wave.excused]
+        self.dismiss(wave)
 
     def forget(self, wave: Wave) -> None:
         """A wave has closed, or is gone."""
         run = self.run
         del run.waves[wave.join, wave.stamp]
-        run.bereft.pop((wave.join, wave.stamp), None)
         if run.undecided:
             run.undecided.pop(activation_id(run.name(wave.join), wave.stamp, ()), None)
 
@@ -64,21 +64,14 @@ class Withdrawals(Tokens):
         only = run.plan.topology.funnel(joins)
         found: dict[Item, None] = {}
         for join in joins:
-            ahead = [*run.marking.ahead(join, stamp, this_turn=this_turn), *self._bereft(join, stamp)]
+            ahead = run.marking.ahead(join, stamp, this_turn=this_turn)
             found.update(dict.fromkeys(item for item in ahead if only >> item.vertex & 1))
         for item in found:
             self.withdraw(item)
 
-    def _bereft(self, join: int, stamp: Stamp) -> list[Wave]:
-        """Joins without a token that could still fail for want of one, though nothing behind them waits any more."""
-        blocks = self.run.plan.topology.blocks
-        return [wave for wave in self.run.bereft.values() if blocks(wave.join, wave.stamp, join, stamp)]
-
     def inside(self, vertex: int, prefix: Stamp, members: Collection[int]) -> list[Item]:
         """What is live at one of *members*, with these coordinates around it."""
-        run, depth = self.run, len(prefix)
-        found = [item for item in run.marking.within(vertex, prefix, depth) if item.vertex in members]
-        return found + [w for w in run.bereft.values() if w.join in members and w.stamp[:depth] == prefix]
+        return [i for i in self.run.marking.within(vertex, prefix, len(prefix)) if i.vertex in members]
 
     def excuse(self, activation: Activation) -> bool:
         """Whether a join can do without an activation that has failed for good; if so, it waits no longer for it."""
@@ -89,17 +82,37 @@ class Withdrawals(Tokens):
         key = join, activation.stamp[: len(topology.chain[join])]
         wave = run.waves.get(key)
         if wave is not None and wave.fired:
-            self.withdraw(activation)
+            run.lost.append(activation.revision)
+            self.remove(activation)
             return True
         if wave is None:
             wave = run.waves[key] = Wave(*key)
+        if not wave.excused:  # until it is known whether it can fire, the join itself holds up what is behind it
+            wave.fans = activation.fans[: sum(1 for c in wave.stamp if isinstance(c, tuple) and c[1] >= 0)]
+            self.enter(*key, wave.fans, wave)
         self.remove(activation)
         activation.status = "queued"  # nowhere counted
         wave.excused.append(activation)
-        if not wave.tokens:
-            run.bereft[key] = wave
         self.look.append(wave)
         return True
+
+    def dismiss(self, wave: Wave) -> None:
+        """What a join did without is not needed any more."""
+        if wave.excused:
+            self.run.lost += [activation.revision for activation in wave.excused]
+            wave.excused = []
+            self.leave(wave.join, wave.stamp, wave.fans, wave)
+
+    def bring_back(self, wave: Wave) -> list[Activation]:
+        """What a join did without has failed for good after all, until somebody retries."""
+        excused, wave.excused = wave.excused, []
+        for activation in excused:
+            self.run.live[activation.id] = activation
+            set_status(self.run, activation, "failed")
+            self.enter(activation.vertex, activation.stamp, activation.fans, activation)
+        if excused:
+            self.leave(wave.join, wave.stamp, wave.fans, None if wave.tokens else wave)
+        return excused
 
     def _alone(self, activation: Activation, leave: int) -> bool:
         """Whether nothing else is inside of a call."""

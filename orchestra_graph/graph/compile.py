@@ -365,6 +365,21 @@ class _Compiler:
                         self._rivals(topology, one, other, where)
             if len(set(race)) < len(race):
                 self._problem("race-twice", "race() names one node twice", where, "Name each node once")
+        self._no_circle(topology)
+
+    def _no_circle(self, topology: Topology) -> None:
+        """Races must not lead to each other: each could take from the other what it has won, and nothing was left."""
+        races = [race for race, _ in self.made.races]
+        ahead = [
+            [i for i, other in enumerate(races) if any(topology.reaches(a, b) for a in race for b in other)]
+            for race in races
+        ]
+        for i, (race, where) in enumerate(self.made.races):
+            circle = [j for j in ahead[i] if j != i and i in reachable([j], ahead)]
+            if circle and i < min(circle):
+                one, two = (" and ".join(f"'{self._name(v)}'" for v in r) for r in (race, races[circle[0]]))
+                what = f"the race of {one} leads to the race of {two}, and that one leads back in the same turn"
+                self._problem("race-circle", what, where, "Let one of the races come before the other")
 
     def _rivals(self, topology: Topology, one: int, other: int, where: str) -> None:
         first, second = self._name(one), self._name(other)

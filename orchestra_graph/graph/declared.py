@@ -167,7 +167,16 @@ class Declaration:
         return self._size(frozenset())
 
     def _size(self, around: frozenset[int]) -> int:
-        own: tuple[Sized, ...] = (self.starts, self.declared, self.joins, self.races, self.caps, self.ends, self.steps, self.problems)
+        own: tuple[Sized, ...] = (
+            self.starts,
+            self.declared,
+            self.joins,
+            self.races,
+            self.caps,
+            self.ends,
+            self.steps,
+            self.problems,
+        )
         inside = (part.what.declaration for part in self.steps.values() if isinstance(part.what, DeclaredGraph))
         here = around | {id(self)}
         return sum(map(len, own)) + sum(other._size(here) for other in inside if id(other) not in here)

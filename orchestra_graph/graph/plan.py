@@ -218,6 +218,22 @@ class Plan:
         return tuple(name for name, spec in self.schema.fields.items() if not spec.private)
 
     @cached_property
+    def _home(self) -> Mapping[str, Call]:
+        return {name: call for call in self.calls for name in call.private}
+
+    def sees(self, vertex: int, name: str) -> bool:
+        """Whether a field means anything at a vertex: one that is private to a call does so in there."""
+        home = self._home.get(name)
+        return home is None or vertex in home.members
+
+    def drops(self, vertex: int) -> tuple[str, ...]:
+        """The private fields that are gone behind a vertex: a call begins and ends without them."""
+        node = self.nodes[vertex]
+        if node.kind == "enter":
+            return self.opens[vertex].private
+        return self.calls[node.call].private if node.kind == "leave" and node.call is not None else ()
+
+    @cached_property
     def tallied(self) -> Mapping[int, tuple[int, ...]]:
         """For a vertex the caps around it that count steps or seconds."""
         found: dict[int, tuple[int, ...]] = {}

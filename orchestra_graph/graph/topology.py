@@ -255,28 +255,36 @@ class Topology:
         it would fire without the branch, and be started again when the vertex is retried. The end of a call may lie
         before it where nothing else is inside of that call.
         """
+        if not any(rule.races for rule in self.rule):
+            return {}
+        first = self._first_joins()
         found = {}
-        leaves = {scope.collector: scope.members for scope in self.scopes if scope.call}
-        for vertex in range(1, self.end):
-            passed: list[int] = []
-            joins, seen, todo = set[int](), {vertex}, [vertex]
-            while todo:
-                for target in self.targets(todo.pop()):
-                    if target in seen:
-                        continue
-                    seen.add(target)
-                    if target in leaves and vertex in leaves[target]:
-                        passed.append(target)
-                        todo.append(target)
-                    elif self.rule[target].kind == "each_one":
-                        todo.append(target)
-                    else:
-                        joins.add(target)
-            if len(joins) == 1:
-                (join,) = joins
-                if self.rule[join].races and self.reaches(vertex, join):
-                    found[vertex] = join, tuple(passed)
+        for vertex, (join, leaves) in first.items():
+            if self.rule[join].races and self.reaches(vertex, join) and 0 < vertex < self.end:
+                found[vertex] = join, leaves
         return found
+
+    def _first_joins(self) -> dict[int, tuple[int, tuple[int, ...]]]:
+        """Where every way from a vertex gathers first, if that is one join; ends of calls around it are passed."""
+        leaves = {scope.collector: scope.members for scope in self.scopes if scope.call}
+        first: dict[int, tuple[int, tuple[int, ...]]] = {}
+        for vertex in reversed(self.order):
+            met: set[tuple[int, tuple[int, ...]]] = set()
+            for target in self.targets(vertex):
+                inside = target in leaves and vertex in leaves[target]
+                if not inside and self.rule[target].kind != "each_one":
+                    met.add((target, ()))
+                elif target not in first:
+                    met |= {(-1, ()), (-2, ())}  # more than one, or a cycle without a join
+                else:
+                    join, passed = first[target]
+                    passed = (target, *passed) if inside else passed
+                    beyond = next((leave for leave in passed if vertex not in leaves[leave]), None)
+                    met.add((join, passed) if beyond is None else (beyond, ()))
+            if len({join for join, _ in met}) == 1:
+                join = next(iter(met))[0]
+                first[vertex] = join, tuple(dict.fromkeys(leave for _, passed in met for leave in passed))
+        return first
 
     def reaches(self, vertex: int, join: int) -> bool:
         """Whether a way leads from *vertex* to *join*, which stands no deeper, without a new turn."""

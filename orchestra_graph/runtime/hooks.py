@@ -74,8 +74,9 @@ class Hooks:
     async def close(self) -> None:
         """Let the hooks hear everything that has happened so far."""
         if self._task is not None:
+            task, self._task = self._task, None
             self._jobs.put_nowait(None)
-            await self._task
+            await task
 
     # -- inside -------------------------------------------------------------------------------------
 

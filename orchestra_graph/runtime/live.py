@@ -86,7 +86,6 @@ class Live:
         loop, home = asyncio.get_running_loop(), threading.get_ident()
 
         def tell(event: LiveEvent) -> None:
-            event = replace(event, at=clock.now())
             for ear in self._ears.get(run, ()):
                 ear.hear(event)
             for hear in self._all:
@@ -95,6 +94,7 @@ class Live:
         def speak(event: LiveEvent) -> None:
             if run not in self._ears and not self._all:
                 return
+            event = replace(event, at=clock.now())
             if threading.get_ident() == home:
                 tell(event)
                 return

@@ -45,9 +45,7 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
     """A plan with everything but code and values: enough to fold a log and see what is live."""
     schema = Schema(State, {name: _spec(name, field) for name, field in shape["fields"].items()})
     edges = [Edge(source=e["from"], target=e["to"], kind=e["kind"], label=e["label"]) for e in shape["edges"]]
-    scopes = [
-        Scope(s["edge"], frozenset(s["members"]), s["collector"], s.get("call", False)) for s in shape["scopes"]
-    ]
+    scopes = [Scope(s["edge"], frozenset(s["members"]), s["collector"], s.get("call", False)) for s in shape["scopes"]]
     calls = [_call(c, shape) for c in shape.get("calls", ())]
     races = tuple(tuple(race) for race in shape.get("races", ()))
     nodes = [

@@ -17,10 +17,10 @@ from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.core.run import Activation, RunState
+from orchestra_graph.core.run import Activation, RunState, Tally
 from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import WrongCursor
-from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.plan import Cap, Plan
 from orchestra_graph.runtime.records import known_event
 from orchestra_graph.store.base import LogRow, RunRow
 
@@ -101,9 +101,10 @@ class Teller:
         if activation is not None and activation.status == "ready":
             self._begin_after_all()
         _TOLD[type(event)](self, event, activation)
-        before = len(self.run.live)
+        before, counted = len(self.run.live), self._counted(activation)
         started = evolve(self.run, event)
         self.run.closed.clear()  # told from what is live no more
+        self._passed(counted, started)
         ended = activation is not None and activation.id not in self.run.live
         if len(self.run.live) != before + len(started) - ended:
             self._withdrawn(None if activation is None else activation.id)
@@ -135,6 +136,25 @@ class Teller:
         self._say(kind, id=identity, node=self.node_of(identity), **facts)
 
     # -- what follows from a row --------------------------------------------------------------------
+
+    def _counted(self, activation: Activation | None) -> Sequence[tuple[Cap, Tally]]:
+        """The limits with a way on that count what an activation does, and have not been reached."""
+        if activation is None:
+            return ()
+        caps = [(i, self.plan.caps[i]) for i in self.plan.tallied.get(activation.vertex, ())]
+        found = [(cap, self.run.tallies.get((i, activation.stamp[: cap.depth]))) for i, cap in caps]
+        return [(c, tally) for c, tally in found if c.kind == "steps" and tally is not None and not tally.over]
+
+    def _passed(self, counted: Sequence[tuple[Cap, Tally]], started: Sequence[Activation]) -> None:
+        """Tell of limits from which the run goes on by their own edge; those on time have a row that says so."""
+        passed = [cap for cap, tally in counted if tally.over]
+        refused = [self.plan.turned.get(a.vertex) for a in started if a.id not in self.run.live]
+        for cap in (*passed, *(self.plan.caps[i] for i in refused if i is not None)):
+            self._say(events.LimitReached, limit=self._limit(cap), allowed=cap.allowed)
+
+    def _limit(self, cap: Cap) -> str:
+        where = "the run" if cap.vertex == 0 else f"'{self.run.name(cap.vertex)}'"
+        return f"{cap.kind} of {where}"
 
     def _withdrawn(self, but: str | None) -> None:
         """Tell what is live no more, though its own row did not say so."""
@@ -242,8 +262,11 @@ class Teller:
         self._say_of(events.LateResult, event.id, attempt=event.attempt, outcome=event.outcome)
 
     def _limit_passed(self, event: ev.LimitPassed, _: Activation | None) -> None:
-        self._limit_told = self._limit_told or event.cap is None
-        self._say(events.LimitReached, limit=event.limit, allowed=event.allowed)
+        cap = None if event.cap is None else self.plan.caps[event.cap]
+        if self._limit_told:
+            return  # one has stopped the run already
+        self._limit_told = cap is None or cap.edge is None
+        self._say(events.LimitReached, limit=event.limit if cap is None else self._limit(cap), allowed=event.allowed)
 
     def _run_resumed(self, event: ev.RunResumed, _: Activation | None) -> None:
         self._say(events.RunResumed, engine=event.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sqlite3
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from orchestra_graph.cli import checkup
 from tests.cli.conftest import Shell
 from tests.cli.graphs import HANGING, WRONG
 
@@ -140,7 +140,7 @@ def test_a_pyproject_that_is_no_toml_is_told_once_for_each_that_reads_it(shell: 
 
 def test_packages_that_are_missing_or_old_are_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = ["click>=8.1", "nowhere>=1", "pytest>=99", "anywhere>=2; extra == 'far'", "never; extra == 'dev'"]
-    monkeypatch.setattr(checkup.metadata, "requires", lambda _: listed)
+    monkeypatch.setattr(metadata, "requires", lambda _: listed)
     found = findings(shell, code=1)
     [needed], [extra] = found["packages"], found["extras"]
     assert "nowhere is not installed; pytest is " in needed["what"]
@@ -153,7 +153,7 @@ def test_a_source_folder_that_is_not_installed_is_no_problem(shell: Shell, monke
     def unknown(name: str) -> list[str]:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(checkup.metadata, "requires", unknown)
+    monkeypatch.setattr(metadata, "requires", unknown)
     assert findings(shell)["packages"][0]["level"] == "note"
 
 
@@ -163,6 +163,6 @@ def test_a_source_folder_that_is_not_installed_is_no_problem(shell: Shell, monke
 def test_what_draws_pictures_is_told(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, module: bool, program: str | None, level: str
 ) -> None:
-    monkeypatch.setattr(checkup.importlib.util, "find_spec", lambda name: module or None)
-    monkeypatch.setattr(checkup.shutil, "which", lambda name: program)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: module or None)
+    monkeypatch.setattr(shutil, "which", lambda name: program)
     assert findings(shell)["pictures"][0]["level"] == level

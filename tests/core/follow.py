@@ -256,7 +256,7 @@ class Follow(Interpreter):
         self.close(*place, arrivals)
         self.lost |= union_of(excused)
         if self.regions.rule[place[0]].cancel_rest:
-            self.lost |= self._withdraw(
+            self._lose(
                 lambda vertex, stamp: (
                     self.regions.blocks(vertex, stamp, *place) and self.regions.only_to(vertex, {place[0]})
                 )
@@ -311,6 +311,11 @@ class Follow(Interpreter):
             self.lost |= union_of(self.excused.pop(place, ()))
         return past
 
+    def _lose(self, goes: Callable[[int, Stamp], bool], *, keep: Place | None = None, but: Item | None = None) -> None:
+        """Take live items away; of what they had seen only what went to reducers counts at the end."""
+        past = self._withdraw(goes, keep=keep, but=but)
+        self.lost |= past
+
     def _everything(self) -> Past:
         past = union_of(self.active.values())
         for arrivals in self.waiting.values():
@@ -338,7 +343,7 @@ class Follow(Interpreter):
                 continue
             self.decided.add((number, at))
             others = set(members) - {winner}
-            self.lost |= self._withdraw(lambda vertex, stamp, o=others: self._loses(vertex, stamp, o, at))
+            self._lose(lambda vertex, stamp, o=others: self._loses(vertex, stamp, o, at))
             self.over |= {(member, at) for member in others}
 
     def _loses(self, vertex: int, stamp: Stamp, others: set[int], at: Stamp) -> bool:
@@ -359,7 +364,7 @@ class Follow(Interpreter):
         if status is None:
             return
         members, around, end = self._graph_of(item)
-        self.lost |= self._withdraw(
+        self._lose(
             lambda vertex, stamp: vertex in members and stamp[: len(around)] == around, keep=(end, around), but=item
         )
         if status == "failed":

@@ -281,9 +281,7 @@ class Draft:
             groups=tuple(groups),
             writes=self.writers.get(vertex, WriteSpec(fields={}, sure=True, single=False)),
             reads=self.readers.get(vertex, ()),
-            turns=next(
-                (int(b.allowed) for b in self.bounds if (b.kind, b.vertex) == ("turns", vertex)), self.turns.get(vertex)
-            ),
+            turns=next(iter(turns), self.turns.get(vertex)),
             counts_turns=vertex in self.unlimited_heads,
         )
 
@@ -706,8 +704,8 @@ def rich_case(seed: int, *, timed: bool) -> Case:
     if kind == "wild":
         chance.shuffle(draft.arcs)
     if timed:
-        _put_in_races(chance, draft)
         _put_in_bounds(chance, draft)
+        _put_in_races(chance, draft)
     _choose_writers(chance, draft)
     _choose_private_writers(chance, draft)
     name = f"rich {kind} {seed}{' timed' if timed else ''}"
@@ -803,7 +801,7 @@ def _put_in_error_edges(chance: random.Random, draft: Draft) -> None:
 def _put_in_races(chance: random.Random, draft: Draft) -> None:
     """Nodes of one region of which none can reach another in the same turn."""
     topology = draft.plan().topology
-    works = [v for v in range(1, draft.count) if v not in {c.leave for c in draft.calls}]
+    works = [v for v in range(1, draft.count) if v not in draft.apart | {c.leave for c in draft.calls}]
 
     def reaches(one: int, two: int) -> bool:
         return topology.blocks(one, (0,) * len(topology.chain[one]), two, (0,) * len(topology.chain[two]))

@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from orchestra_graph.graph.topology import Topology
-from tests.core.claims import check_order, check_race
-from tests.core.graphs import random_case
+from tests.core.claims import check_order, check_race, check_timed
+from tests.core.graphs import Case, random_case, rich_case
 from tests.core.oracle import TooLong, regions_of, sequential
 
 pytestmark = pytest.mark.properties
 
-GRAPHS, RACES, CHUNK = 3_600, 375, 75
+GRAPHS, RICH, RACES, TIMED, CHUNK = 1_800, 1_300, 150, 700, 50
 
 tally: Counter[str] = Counter()
 """What was checked, for the summary at the end."""
@@ -55,17 +55,72 @@ def test_the_graphs_are_of_every_kind() -> None:
     assert len(counts) == 15
 
 
+def _constructs(case: Case) -> set[str]:
+    """What stands around the nodes of a graph."""
+    plan = case.plan
+    rules = {plan.topology.rule[v] for v in range(plan.topology.size) if len(plan.topology.into[v]) > 1}
+    loops = {r.members for r in plan.topology.regions if r.kind == "loop"}
+    bodies = [s.members for s in plan.topology.scopes if not s.call]
+    enters = {call.enter for call in plan.calls}
+    found = {f"a limit on {cap.kind}{'' if cap.edge is None else ' with a way out'}" for cap in plan.caps}
+    found |= {f"{rule.kind} with cancel_rest" for rule in rules if rule.cancel_rest}
+    found |= {f"first that is short: {rule.short}" for rule in rules if rule.kind == "first"}
+    found |= {f"a node that ends its graph: {node.terminates}" for node in plan.nodes if node.terminates}
+    special = {
+        "a call": bool(plan.calls),
+        "a call in a call": any(a.members < b.members for a in plan.calls for b in plan.calls),
+        "a call in a loop": any(call.members < loop for call in plan.calls for loop in loops),
+        "a loop in a call": any(loop <= call.members for call in plan.calls for loop in loops),
+        "a call in an each": any(call.members <= body for call in plan.calls for body in bodies),
+        "an each in a call": any(body < call.members for call in plan.calls for body in bodies),
+        "a call with several starts": any(len(plan.topology.out[v]) > 1 for v in enters),
+        "each_one before a call": any(
+            plan.topology.rule[v].kind == "each_one" and len(plan.topology.into[v]) > 1 for v in enters
+        ),
+        "an end inside of a call": any(n.terminates and n.call is not None for n in plan.nodes),
+        "a limit of a whole graph": any(cap.vertex == 0 for cap in plan.caps),
+        "a limit of a whole call": any(cap.vertex in enters and cap.vertex not in cap.members for cap in plan.caps),
+        "a race": bool(plan.races),
+        "a race of a call": any(v in enters for race in plan.races for v in race),
+        "an error edge": any(e.kind == "error" for e in plan.edges),
+        "several error edges": any(sum(g.kind == "error" for g in n.groups) > 1 for n in plan.nodes),
+    }
+    return found | {name for name, is_so in special.items() if is_so}
+
+
+def test_what_depends_on_time_is_of_every_kind() -> None:
+    counts = Counter(kind for seed in range(TIMED) for kind in _constructs(rich_case(seed, timed=True)))
+    print(dict(counts))
+    assert {kind: count for kind, count in counts.items() if count < 5} == {}
+    assert len(counts) == 27
+
+
+def _in_every_order(case: Case, seed: int) -> None:
+    regions = regions_of(case)
+    try:
+        expected = sequential(case, regions)
+    except TooLong:
+        tally["graphs left out: too long"] += 1
+        return
+    tally.update(check_order(case, seed, expected=expected, regions=regions))
+
+
 @pytest.mark.parametrize("seeds", _chunks(GRAPHS), ids=_id)
 def test_every_completion_order_gives_the_run_of_the_sequential_oracle(seeds: range) -> None:
     for seed in seeds:
-        case = random_case(seed)
-        regions = regions_of(case)
-        try:
-            expected = sequential(case, regions)
-        except TooLong:
-            tally["graphs left out: too long"] += 1
-            continue
-        tally.update(check_order(case, seed, expected=expected, regions=regions))
+        _in_every_order(random_case(seed), seed)
+
+
+@pytest.mark.parametrize("seeds", _chunks(RICH), ids=_id)
+def test_so_it_does_with_graphs_in_graphs_and_edges_for_errors(seeds: range) -> None:
+    for seed in seeds:
+        _in_every_order(rich_case(seed, timed=False), seed)
+
+
+@pytest.mark.parametrize("seeds", _chunks(TIMED), ids=_id)
+def test_what_depends_on_time_goes_as_the_log_says(seeds: range) -> None:
+    for seed in seeds:
+        tally.update(check_timed(rich_case(seed, timed=True), seed))
 
 
 @pytest.mark.parametrize("seeds", _chunks(RACES), ids=_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sys
@@ -49,6 +50,17 @@ def test_a_page_shows_code_and_what_it_gives(name: str) -> None:
     shown = "console" in languages or any(block.prints is not None for block in blocks(name))
     assert shown, f"{name} shows no output"
     assert "## Traps" in page(name), f"{name} names no traps"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_imports_nothing_that_it_does_not_use(name: str) -> None:
+    files = [block.code for block in blocks(name) if block.language == "python" and block.file is not None]
+    rest = "\n".join(block.code for block in blocks(name) if block.language == "python" and block.file is None)
+    for code in (*files, rest):
+        tree = list(ast.walk(ast.parse(code)))
+        imports = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+        imported = {alias.name for node in imports for alias in node.names}
+        assert imported <= {node.id for node in tree if isinstance(node, ast.Name)}
 
 
 def test_the_index_lists_every_page() -> None:

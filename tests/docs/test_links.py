@@ -76,7 +76,7 @@ def _commands(name: str) -> Iterator[tuple[str, str]]:
     for line in _typed(name).splitlines():
         for part in re.split(r"[;&|]", line):
             words = part.removeprefix("$ ").split()
-            if len(words) > 1 and words[0] == "orchestra":
+            if len(words) > 1 and words[0] == "orchestra" and not words[1].startswith("-"):
                 yield words[1], " ".join(words[2:])
 
 

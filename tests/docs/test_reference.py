@@ -81,12 +81,12 @@ def _given_as_code(node: ast.AST) -> Iterator[ast.expr]:
 
 def _texts(node: ast.expr) -> Iterator[str]:
     match node:
-        case ast.Constant(value=str(text)):
-            yield text
+        case ast.Constant():
+            yield str(node.value)
         case ast.IfExp(body=one, orelse=other):
             yield from (*_texts(one), *_texts(other))
         case ast.JoinedStr(values=parts):
-            form = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
+            form = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
             yield from _SPELLED[form]
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from tempfile import TemporaryDirectory
 
+from tests.kill.constructs import CONSTRUCTS, graph_of
 from tests.kill.worker import drive
 
+for name in CONSTRUCTS:
+    graph_of(name).compile()
 with TemporaryDirectory() as folder:
     drive(folder, 0, "after", False)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestra_graph import Engine
+from orchestra_graph import Engine, Failed
 from orchestra_graph.runtime import driver
 from orchestra_graph.store import door, writer
 from tests.kill import flow as effects
+from tests.kill.constructs import Sheet, graph_of
 from tests.kill.flow import Held, Work, flow, held
 
-__all__ = ["Moment", "drive", "hold"]
+__all__ = ["Moment", "drive", "end_constructs", "hold", "try_construct"]
 
 Moment = Literal["before", "after", "inside"]
 """Right before a commit, in its transaction; right after it, before anybody is told; inside of a node."""
@@ -75,6 +78,35 @@ def drive(folder: str, at: int, moment: Moment, snapshots: bool) -> None:
         (home / "rested").write_text(rested)
 
     asyncio.run(main())
+
+
+def try_construct(folder: str, name: str, at: int, moment: Moment) -> None:
+    """Run the graph of a construct to its end; die at the commit, or the effect, number *at*.
+
+    Who dies right behind a commit writes a snapshot every few rows, so that whoever goes on begins with one.
+    """
+    _die(moment, at)
+    if moment == "after":
+        driver._SNAPSHOT_ROWS, driver._SNAPSHOT_GROWTH = 3, 0
+    asyncio.run(_end(Path(folder), name))
+
+
+def end_constructs(folders: Sequence[str], name: str) -> None:
+    """Go on with runs until all of them have ended; say in each folder how."""
+    for folder in folders:
+        found = asyncio.run(_end(Path(folder), name))
+        (Path(folder) / "ended").write_text(json.dumps(found))
+
+
+async def _end(home: Path, name: str) -> dict[str, Any]:
+    graph = graph_of(name)
+    async with Engine(f"sqlite:///{home / 'run.db'}", graphs=[graph]) as engine:
+        run = await engine.start(graph, Sheet(effects=home / "effects"), key="killed")
+        outcome = await run.wait(timeout=30)
+        asked = [question.id for question in await run.questions()]
+    state = outcome.state.model_dump(mode="json", exclude={"effects"})
+    reason = outcome.reason if isinstance(outcome, Failed) else ""
+    return {"outcome": type(outcome).__name__, "state": state, "reason": reason, "asked": asked}
 
 
 def hold(url: str, door: Connection) -> None:

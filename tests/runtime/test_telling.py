@@ -122,6 +122,32 @@ def limited() -> Graph[Sheet]:
     return graph
 
 
+def stepped() -> Graph[Sheet]:
+    after, slow = pause("after", 0), pause("slow", 60)
+    graph = Graph(Sheet, name="stepped")
+    graph.start([turn, slow])
+    graph.edge(turn, turn, when=lambda count: count < 100)
+    graph.limit(turn, steps=4, then=after)
+    return graph
+
+
+def timed() -> Graph[Sheet]:
+    after = pause("after", 0)
+    graph = Graph(Sheet, name="timed")
+    graph.start(turn)
+    graph.edge(turn, turn, when=lambda count: count < 100)
+    graph.limit(turn, seconds=2.5, then=after)
+    return graph
+
+
+def timed_out() -> Graph[Sheet]:
+    graph = Graph(Sheet, name="timed_out")
+    graph.start(turn)
+    graph.edge(turn, turn, when=lambda count: count < 100)
+    graph.limit(turn, seconds=2.5)
+    return graph
+
+
 def looping() -> Graph[Sheet]:
     graph = Graph(Sheet, name="looping")
     graph.start(turn)
@@ -187,6 +213,9 @@ GRAPHS: list[Callable[[], Graph[Sheet]]] = [
     failing_over,
     excused,
     limited,
+    stepped,
+    timed,
+    timed_out,
     looping,
     each,
     ended_early,
@@ -305,6 +334,34 @@ async def test_a_limit_that_stops_a_run_is_told_before_its_end_and_no_start_behi
         await run.wait()
         limit = [e for e in await told_of(run) if isinstance(e, events.LimitReached)]
         assert [(e.limit, e.allowed) for e in limit] == [("seconds", 1.5)]
+    graph = timed_out()
+    async with virtual(graph) as engine:
+        told = await kinds(engine, graph)
+        assert told.count("LimitReached") == 1
+        assert told[-1] == "RunEnded"
+
+
+@pytest.mark.parametrize(
+    ("make", "limit", "allowed"),
+    [(limited, "turns of 'turn'", 3), (stepped, "steps of 'turn'", 4), (timed, "seconds of 'turn'", 2.5)],
+)
+def test_a_limit_with_a_way_on_is_told_once_before_what_it_starts(
+    make: Callable[[], Graph[Sheet]], limit: str, allowed: float
+) -> None:
+    @in_virtual_time
+    async def play() -> None:
+        graph = make()
+        async with virtual(graph) as engine:
+            run = await engine.start(graph, Sheet())
+            await run.wait()
+            told = await told_of(run)
+            [reached] = [e for e in told if isinstance(e, events.LimitReached)]
+            assert (reached.limit, reached.allowed) == (limit, allowed)
+            [then] = [e for e in told if isinstance(e, events.NodeStarted) and e.node == "after"]
+            assert then.cursor.split(".")[1] == reached.cursor.split(".")[1]
+            assert told.index(reached) < told.index(then)
+
+    play()
 
 
 @in_virtual_time
