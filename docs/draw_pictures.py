@@ -25,7 +25,10 @@ from orchestra_graph.render import Picture, picture_of, picture_of_run, save
 __all__ = ["FOLDER", "main", "pictures"]
 
 FOLDER = ROOT / "docs" / "pictures"
-CASES = ("unequal", "subset", "aside", "mutual", "hunt", "empty", "sinks", "apart")
+CASES = (
+    *("unequal", "subset", "aside", "mutual", "hunt", "empty", "sinks", "apart"),
+    *("rivals", "bounded", "story"),
+)
 
 
 class CoarseClock:

@@ -76,7 +76,9 @@ def verdict(run: RunState) -> RunStatus:
 
 def next_limit(run: RunState) -> TimeLimit | None:
     """The limit on seconds that is reached next, if there is any."""
-    found = []
+    found: list[TimeLimit] = []
+    if run.halt is not None:
+        return None
     if run.seconds_allowed is not None:
         found.append(TimeLimit(run.seconds_allowed, run.seconds_allowed, None))
     for (index, _), tally in run.tallies.items():

@@ -208,8 +208,9 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> list[Activation]:
     run.turns.clear()
     run.steps_allowed, run.seconds_allowed, run.turns_allowed = event.steps, event.seconds, event.turns
     run.steps_before, run.active = run.steps, 0.0
-    for tally in run.tallies.values():
+    for (index, _), tally in run.tallies.items():
         tally.began, tally.steps = 0.0, 0
+        tally.over = tally.over and run.plan.caps[index].edge is not None
     for activation in [a for a in run.live.values() if a.status == "failed"]:
         activation.attempt = 1
         set_status(run, activation, "ready")

@@ -44,11 +44,11 @@ class Limited(Withdrawals):
         if not any(map(_revisions, items)) or (refused is not None and refused.id not in run.live):
             return
         tally = run.tallies.get((index, prefix))
+        if tally is not None:
+            tally.over = True
         if cap.edge is None:
             halt(run, self._stop(cap))
             return
-        if tally is not None:
-            tally.over = True
         source = refused or self._source(cap, prefix, items)
         before = len(self.started)
         self.send(cap.edge, source, run.revisions.merge([r for i in items for r in _revisions(i)]))

@@ -151,8 +151,8 @@ class Picture:
 
 # -- tables ------------------------------------------------------------------------------------------
 
-_NAME, _LINE, _NARROW, _LABEL = 48, 34, 24, 24
-"""How many characters a name may have, a line in a node and in a narrow one, and a line on an edge."""
+_NAME, _LINE, _NARROW, _LABEL, _FRAME = 48, 34, 24, 24, 76
+"""How many characters a name may have, a line in a node and in a narrow one, one on an edge, and one in a frame."""
 _TIMES: Final = "\u00d7"
 
 _FORMS: Final[Mapping[str, NodeForm]] = {
@@ -371,14 +371,14 @@ def _call_label(form: Form, region: Region, record: RunRecord | None) -> str:
     before = form.vertices[region.enter]
     parts = [f"graph {_said(region.call) or '(no name)'}", *_rule_notes(before)]
     if record is None:
-        return " · ".join(parts)
+        return shorten(" · ".join(parts), _FRAME)
     names = [form.full[vertex] for vertex in (region.enter, region.leave)]
     begun, ended = (sum(a.node == name and a.status == "done" for a in record.activations) for name in names)
     status: Status = "done" if begun and ended >= begun else "running" if begun else "later"
     if status != "done" and record.status in ENDED:
         status = "withdrawn" if begun else "skipped"
     times = [f"{_TIMES}{begun:,}"] if begun > 1 else []
-    return " · ".join([f"{_SYMBOLS[status]} {parts[0]}", _WORDS[status], *times, *parts[1:]])
+    return shorten(" · ".join([f"{_SYMBOLS[status]} {parts[0]}", _WORDS[status], *times, *parts[1:]]), _FRAME)
 
 
 def _repeating(form: Form, parent: int) -> tuple[int, ...]:

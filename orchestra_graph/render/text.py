@@ -14,7 +14,7 @@ __all__ = ["text_of"]
 _GAP = "  "
 _COLUMNS = 80
 _NAME, _LEAST = 32, 24
-"""How wide the column of names becomes at most, and how much room there must be beside it."""
+"""How wide the column of names becomes at most, and how narrow lines may become beside deep names."""
 _TAKEN = "1"
 
 
@@ -103,7 +103,7 @@ def _lines(row: _Row, column: int, colour: bool) -> list[str]:
         return [_GAP + row.indent + _painted(row.label, "2", colour)]
     told, ansi = _told(row.node), TONES[row.node.tone].ansi
     room = _COLUMNS - len(_GAP) - column - len(_GAP)
-    if _width(row.name) > column or room < _LEAST:
+    if _width(row.name) > column or any(len(word) > room for word in told.split(" ")):
         deep = _GAP + row.indent + 2 * _GAP
         return [
             _GAP + row.name,

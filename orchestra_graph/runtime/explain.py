@@ -201,7 +201,8 @@ class Explanation:
         run: The key of the run.
         graph: The name of its graph.
         status: How it stands.
-        driven: Whether an engine drives it now.
+        driven: Whether an engine has it. Whether the process of that engine is still alive comes out when another one
+            wants to have it: ``orchestra resume``.
         reasons: What it waits for, or why it ended; empty for one that is done or was cancelled.
         commands: The lines to type next.
     """

@@ -170,7 +170,8 @@ class _Reader:
 
     def read(self, event: ev.Event) -> None:
         for activation in evolve(self.run, event):
-            self.seen[activation.id] = self._first(activation)
+            if self.plan.nodes[activation.vertex].kind not in ("enter", "leave"):  # nobody's work
+                self.seen[activation.id] = self._first(activation)
         if isinstance(event, ev.RunStarted):
             self.taken.update(dict.fromkeys(self.plan.topology.out[0], 1))
         elif isinstance(event, ev.NodeFinished):

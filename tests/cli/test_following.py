@@ -14,7 +14,7 @@ from orchestra_graph import events as ev
 from orchestra_graph.cli.following import _LINES, _MORE, lines_of
 from tests.cli.conftest import Shell
 
-OF = {"run": "r1", "cursor": "c", "at": 10.0}
+OF: dict[str, Any] = {"run": "r1", "cursor": "c", "at": 10.0}
 """What every event has."""
 
 

@@ -267,8 +267,6 @@ class Regions:
         todo = [vertex]
         while todo:
             for after in self.next[todo.pop()]:
-                if after == vertex and self.around[vertex] and self.areas[self.around[vertex][-1]].head == vertex:
-                    continue  # its next turn has nothing to begin with but what comes from here
                 if self.rule[after].kind != "each_one":
                     found.add(after)
                 elif after not in seen:

@@ -407,26 +407,36 @@ def digest(run: RunState) -> dict[str, object]:
 
     A begun activation counts as a ready one: that it was begun is not in the log.
     """
-    begun = {"running": "ready"}
     return {
-        "live": {
-            a.id: (
-                (a.vertex, a.stamp, a.discriminator, begun.get(a.status, a.status), a.attempt, a.started, a.since),
-                (a.error, a.to, a.expires_at, a.retry_at if a.status == "retrying" else None, a.doubt),
-                (_view(a.revision.seen()), _fans(a.fans)),
-            )
-            for a in run.live.values()
-        },
+        "live": {a.id: _activation(a) for a in run.live.values()},
         "waves": {
-            at: (w.fired, [(t.edge, t.discriminator, _view(t.revision.seen()), _fans(t.fans)) for t in w.tokens])
+            at: (
+                (
+                    w.fired,
+                    [(t.edge, t.discriminator, t.cause, _view(t.revision.seen()), _fans(t.fans)) for t in w.tokens],
+                ),
+                (w.asked, {a.id: _activation(a) for a in w.excused}, _fans(w.fans)),
+            )
             for at, w in run.waves.items()
         },
         "lost": sorted(((r.index, _view(r.seen())) for r in run.lost), key=lambda lost: lost[0]),
         "frames": _frame(run.marking.root),
         "counts": (run.seq, run.steps, run.steps_before, run.asking, dict(run.turns), run.revisions.count),
-        "limits": (run.started_at, run.steps_allowed, run.seconds_allowed),
+        "limits": (run.started_at, run.steps_allowed, run.seconds_allowed, run.active, list(run.refused)),
+        "tallies": {at: (t.began, t.inside, t.steps, t.over) for at, t in run.tallies.items()},
+        "undecided": sorted(run.undecided),
         "end": (run.status, run.halt, None if run.result is None else _view(run.result.seen())),
     }
+
+
+def _activation(a: Activation) -> tuple[object, ...]:
+    """A begun activation counts as a ready one."""
+    status = "ready" if a.status == "running" else a.status
+    return (
+        (a.vertex, a.stamp, a.discriminator, status, a.attempt, a.started, a.since),
+        (a.error, a.cause, a.to, a.expires_at, a.retry_at if a.status == "retrying" else None, a.doubt),
+        (_view(a.revision.seen()), _fans(a.fans)),
+    )
 
 
 def _view(view: View) -> dict[str, Any]:
@@ -477,7 +487,8 @@ class Watch:
 
     def _items(self, run: RunState) -> list[tuple[int, Stamp]]:
         activations = [(a.vertex, a.stamp) for a in run.live.values()]
-        return activations + [at for at, wave in run.waves.items() for _ in wave.tokens]
+        waiting = [at for at, wave in run.waves.items() for _ in wave.tokens]
+        return activations + waiting + [at for at, wave in run.waves.items() if wave.excused]
 
     def _counts(self, run: RunState) -> None:
         """The marking counts what is live."""
@@ -525,6 +536,7 @@ class Watch:
         live = [(a.vertex, a.stamp, a.fans, a.status == "queued") for a in run.live.values()]
         for (join, at), wave in run.waves.items():
             live += [(join, at, t.fans, bool(t.fans) and t.edge == t.fans[-1][0].edge) for t in wave.tokens]
+            live += [(join, at, wave.fans, False)] if wave.excused else []
         for vertex, stamp, fans, queued in live:
             depths = [i for i, c in enumerate(stamp) if not isinstance(c, int) and c[1] >= 0]
             assert len(depths) == len(fans)

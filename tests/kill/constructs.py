@@ -193,6 +193,17 @@ def limited(name: str, **limits: int) -> Graph[Sheet]:
     return graph
 
 
+def limited_as_a_whole() -> Graph[Sheet]:
+    """A limit of the graph itself, which withdraws whatever is at work anywhere."""
+    graph = sheet("limit of the graph")
+    fallback = step("fallback")
+    graph.start([turn, step("slow", waits=True)])
+    graph.edge(turn, turn, when=few)
+    graph.edge(turn, step("end"), otherwise=True)
+    graph.limit(steps=3, then=fallback)
+    return graph
+
+
 def terminated(status: Any) -> Graph[Sheet]:
     graph = sheet(f"terminate {status}")
     begin, stop = step("begin"), step("stop")
@@ -347,6 +358,7 @@ CONSTRUCTS: Mapping[str, Callable[[], Graph[Sheet]]] = {
     "excused": excused,
     "limit of turns": lambda: limited("limit of turns", turns=2),
     "limit of steps": lambda: limited("limit of steps", steps=4),
+    "limit of the graph": limited_as_a_whole,
     "terminate": lambda: terminated("done"),
     "terminate, failed": lambda: terminated("failed"),
     "graph in a loop": nested_in_a_loop,

@@ -5,12 +5,15 @@ It has no threads and no open files when it is done; whoever is forked from it o
 
 from __future__ import annotations
 
+from contextlib import suppress
 from tempfile import TemporaryDirectory
 
+from orchestra_graph import GraphError
 from tests.kill.constructs import CONSTRUCTS, graph_of
 from tests.kill.worker import drive
 
 for name in CONSTRUCTS:
-    graph_of(name).compile()
+    with suppress(GraphError):  # the test of that one will say it
+        graph_of(name).compile()
 with TemporaryDirectory() as folder:
     drive(folder, 0, "after", False)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orchestra_graph.graph.plan import Shape
 
-from .shapes import ask, shape, work
+from .shapes import ask, enter, leave, shape, work
 
 NASTY = [
     "end",
@@ -74,15 +74,20 @@ texts = st.one_of(st.sampled_from(NASTY), st.text(max_size=30), st.lists(st.samp
 @st.composite
 def shapes(draw: st.DrawFn) -> Shape:
     """A graph with every form of node, edge and frame, all of whose names and labels are hostile."""
-    names = draw(st.lists(texts.filter(lambda t: t not in ("START", "END")), min_size=4, max_size=4, unique=True))
-    first, body, person, last = names
-    label = draw(st.lists(texts, min_size=5, max_size=5))
+    named = texts.filter(lambda t: t not in ("START", "END"))
+    names = draw(st.lists(named, min_size=6, max_size=6, unique_by=(str, str.strip)))
+    first, body, person, last, graph, inner = names
+    inside = f"{graph}/{inner}"
+    label = draw(st.lists(texts, min_size=8, max_size=8))
     return shape(
         [
             work(first, writes=[label[0]], turns=3),
             work(body),
             ask(person),
-            work(last, effect="irreversible"),
+            work(last, effect="irreversible", terminates="done"),
+            enter(graph),
+            work(inside, writes=[f"{graph}/{label[5]}"]),
+            leave(graph),
         ],
         [
             ("START", first),
@@ -93,8 +98,25 @@ def shapes(draw: st.DrawFn) -> Shape:
             (person, "END", "default", label[3]),
             (last, "END", "when", label[4]),
             (last, "END", "drop", ""),
+            (last, graph, "error", label[5]),
+            (graph, inside),
+            (graph, last, "limit", label[6]),
+            (inside, f"{graph}/END", "when", label[7]),
+            (inside, f"{graph}/END", "limit", label[6]),
+            (f"{graph}/END", "END", "when", label[0]),
+            (f"{graph}/END", "END", "drop", ""),
         ],
         choices={person: draw(texts)},
         limit=2,
-        regions=[("loop", first, [first, body, person], None), ("scope", None, [body], 0)],
+        regions=[
+            ("loop", first, [first, body, person], None),
+            ("scope", None, [body], 0),
+            ("scope", None, [inside, f"{graph}/END"], None),
+        ],
+        calls=[(graph, [inside])],
+        rules={
+            last: {"kind": "until", "count": 0, "cancel_rest": True, "short": "error", "predicate": label[2]},
+            graph: {"kind": "batches", "count": 3, "cancel_rest": False, "short": "error", "predicate": ""},
+        },
+        races=[[last, graph], [body, person]],
     )

@@ -13,9 +13,17 @@ NOON = 1_772_366_400.0
 """2026-03-01 12:00 UTC."""
 
 _GROUP_OF = {"when": "edges", "otherwise": "edges", "always": "edges", "case": "switch", "default": "switch"}
-_GROUP_OF |= {"each": "each", "empty": "each", "drop": "drop"}
+_GROUP_OF |= {"each": "each", "empty": "each", "drop": "drop", "error": "error", "limit": "limit"}
 
 Way = tuple[str, str] | tuple[str, str, str, str]
+
+
+def enter(name: str, **more: Any) -> dict[str, Any]:
+    return work(name, kind="enter", **more)
+
+
+def leave(name: str, **more: Any) -> dict[str, Any]:
+    return work(f"{name}/END", kind="leave", **more)
 
 
 def work(name: str, **more: Any) -> dict[str, Any]:
@@ -41,8 +49,14 @@ def shape(
     choices: Mapping[str, str] | None = None,
     limit: int | None = None,
     regions: Sequence[tuple[str, str | None, Sequence[str], int | None]] = (),
+    calls: Sequence[tuple[str, Sequence[str]]] = (),
+    rules: Mapping[str, Mapping[str, Any]] | None = None,
+    races: Sequence[Sequence[str]] = (),
 ) -> Shape:
-    """A shape of nodes and of ways ``(from, to[, kind, label])``; every node's ways of one sort form one group."""
+    """A shape of nodes and of ways ``(from, to[, kind, label])``; every node's ways of one sort form one group.
+
+    Calls are named with their members, without the last vertex.
+    """
     everyone = [work("START", kind="start"), *nodes, work("END", kind="end")]
     index = {node["name"]: i for i, node in enumerate(everyone)}
     groups: list[dict[str, dict[str, Any]]] = [{} for _ in everyone]
@@ -62,6 +76,17 @@ def shape(
             {"kind": k, "head": None if h is None else index[h], "members": [index[m] for m in ms], "parent": p}
             for k, h, ms, p in regions
         ],
+        "calls": [
+            {
+                "name": name,
+                "enter": index[name],
+                "leave": index[f"{name}/END"],
+                "members": [index[member] for member in (*members, f"{name}/END")],
+            }
+            for name, members in calls
+        ],
+        "rules": {str(index[name]): rule for name, rule in (rules or {}).items()},
+        "races": [[index[name] for name in race] for race in races],
     }
 
 
@@ -112,6 +137,62 @@ LICENCES = shape(
     limit=8,
     regions=[("loop", "scan", ["scan", "sort", "collect", "ask_about"], None), ("scope", None, ["sort"], 0)],
 )
+
+
+CALLED = shape(
+    [
+        work("draft", writes=["text"], turns=4),
+        enter("review"),
+        work("review/read", writes=["review/note"]),
+        work("review/judge", writes=["review/good"], turns=3),
+        work("review/mend", writes=["review/note"]),
+        leave("review"),
+        work("apologise"),
+        work("publish"),
+    ],
+    [
+        ("START", "draft"),
+        ("draft", "review"),
+        ("draft", "apologise", "error", "ValueError or KeyError"),
+        ("draft", "apologise", "limit", "after 4 turns"),
+        ("review", "review/read"),
+        ("review/read", "review/judge"),
+        ("review/judge", "review/END", "case", "True"),
+        ("review/judge", "review/mend", "case", "False"),
+        ("review/judge", "review/END", "limit", "after 3 turns"),
+        ("review/mend", "review/judge"),
+        ("review/END", "publish", "when", "good enough"),
+        ("review/END", "draft", "otherwise", "otherwise"),
+        ("review", "apologise", "limit", "after 60 seconds"),
+        ("publish", "END", "drop", ""),
+        ("apologise", "END", "drop", ""),
+    ],
+    choices={"review/judge": "review/good"},
+    regions=[
+        ("loop", "draft", ["draft", "review", "review/read", "review/judge", "review/mend", "review/END"], None),
+        ("scope", None, ["review/read", "review/judge", "review/mend", "review/END"], 0),
+        ("loop", "review/judge", ["review/judge", "review/mend"], 1),
+    ],
+    calls=[("review", ["review/read", "review/judge", "review/mend"])],
+)
+"""A graph in a loop, with a loop in it, an error edge, and a limit on every part."""
+
+RACE = shape(
+    [work("ask_both"), ask("approve"), work("wait"), work("merge"), work("stop", terminates="failed")],
+    [
+        ("START", "ask_both"),
+        ("ask_both", "approve"),
+        ("ask_both", "wait"),
+        ("approve", "merge"),
+        ("wait", "merge"),
+        ("wait", "stop", "when", "late"),
+        ("merge", "END", "drop", ""),
+        ("stop", "END", "drop", ""),
+    ],
+    rules={"merge": {"kind": "first", "count": 2, "cancel_rest": True, "short": "error", "predicate": ""}},
+    races=[["approve", "wait"]],
+)
+"""Two nodes of which the first to end withdraws the other, before a join with a rule of its own."""
 
 
 def activation(

@@ -13,7 +13,7 @@ from orchestra_graph.render.dot import dot_of
 from orchestra_graph.render.picture import Picture, picture_of, picture_of_run
 
 from . import hostile
-from .shapes import LICENCES, SUPPORT, activation, all_frames, run, shape, work
+from .shapes import CALLED, LICENCES, RACE, SUPPORT, activation, all_frames, run, shape, work
 
 pygraphviz = pytest.importorskip("pygraphviz")
 
@@ -27,6 +27,8 @@ def _texts_in(svg: str) -> Counter[str]:
 def _texts_of(picture: Picture) -> Counter[str]:
     lines = [*picture.title]
     for node in picture.nodes:
+        if node.form == "point":
+            continue
         circle = node.form in ("start", "end")
         lines += [node.name, node.symbol] if circle else [node.heading, *node.small]
     lines += [line for edge in picture.edges for line in edge.label]
@@ -87,3 +89,28 @@ def test_forms_differ_without_colours() -> None:
     graph = pygraphviz.AGraph(string=dot_of(picture_of(SUPPORT, "support")))
     forms = {node: (graph.get_node(node).attr["shape"], graph.get_node(node).attr["peripheries"]) for node in graph}
     assert len({forms[f"n{index}"] for index in (0, 1, 6, 7, 8)}) == 5
+
+
+def test_a_graph_in_a_graph_is_a_cluster_that_its_limit_leaves() -> None:
+    picture = picture_of(CALLED, "nested")
+    graph = pygraphviz.AGraph(string=dot_of(picture))
+    names = {node.name: f"n{index}" for index, node in enumerate(picture.nodes)}
+    call = graph.get_subgraph("cluster_0").get_subgraph("cluster_0_0")
+    assert set(call.nodes()) == {names["read"], names["judge"], names["mend"], names["end of review"]}
+    assert graph.get_edge(names["read"], names["apologise"]).attr["ltail"] == "cluster_0_0"
+    _drawn(picture)
+
+
+def test_ways_aside_differ_from_the_usual_and_from_each_other_without_colours() -> None:
+    picture = picture_of(CALLED, "nested")
+    graph = pygraphviz.AGraph(string=dot_of(picture))
+    assert {edge.attr["style"] for edge in graph.edges() if edge.attr["style"]} == {"dashed", "dotted"}
+    taken = picture_of_run(CALLED, run("failed", activation("draft"), taken={0: 1, 2: 1}))
+    edges = {e.kind: e.strength for e in taken.edges if e.count}
+    assert edges == {"usual": "bold", "error": "bold"}
+
+
+def test_races_and_rules_are_drawn() -> None:
+    drawn = _texts_in(_drawn(picture_of(RACE, "race")))
+    assert drawn["racewithwait"] == drawn["racewithapprove"] == 1
+    assert drawn["join:first(2),cancelstherest"] == 1

@@ -12,7 +12,7 @@ from orchestra_graph.render.mermaid import mermaid_of
 from orchestra_graph.render.picture import picture_of, picture_of_run
 
 from . import hostile
-from .shapes import LICENCES, SUPPORT, activation, ask, run, shape, work
+from .shapes import CALLED, LICENCES, RACE, SUPPORT, activation, ask, run, shape, work
 
 LABEL = r'"((?:[^"<>|{}\[\]`\\$*&;]|<b>|</b>|<br/>|#\d+;)*)"'
 NODE = rf"n\d+(?:\(\({LABEL}\)\)|\(\(\({LABEL}\)\)\)|\({LABEL}\)|\[\[{LABEL}\]\]|\{{\{{{LABEL}\}}\}})"
@@ -21,7 +21,7 @@ LINES = [
     rf"subgraph f[\d_]+\[{LABEL}\]",
     "end",
     NODE,
-    rf"n\d+ (?:-->|==>|-\.->)(?:\|{LABEL}\|)? n\d+",
+    rf"(?:n\d+|f[\d_]+) (?:-->|==>|-\.->)(?:\|{LABEL}\|)? n\d+",
     rf"classDef \w+ {STYLE}",
     r"class n\d+(?:,n\d+)* \w+",
     rf"style f[\d_]+ {STYLE}",
@@ -122,6 +122,32 @@ def test_no_text_gets_out_of_its_quotes_and_none_is_lost(hostile_shape: Shape, n
     _assert_grammatical(text)
     for index, node in enumerate(picture.nodes):
         [label] = re.findall(rf"^ *n{index}[(\[{{]+{LABEL}[)\]}}]+$", text, re.MULTILINE)
-        assert _read(label) == [node.heading, *node.small]
+        assert _read(label) == ([" "] if node.form == "point" else [node.heading, *node.small])
     labels = [_read(label) for label in re.findall(rf"> ?\|{LABEL}\| n", text)]
     assert labels == [list(edge.label) for edge in picture.edges if edge.label]
+
+
+def test_a_graph_in_a_graph_is_a_subgraph_and_its_limit_leaves_it_as_a_whole() -> None:
+    text = mermaid_of(picture_of(CALLED, "nested"))
+    assert 'subgraph f0_0["graph review"]' in text
+    assert re.search(r'^    f0_0 -\.->\|"after 60 seconds"\| n\d+$', text, re.MULTILINE)
+    assert re.search(r'^ +n\d+\(\(" "\)\)$', text, re.MULTILINE)
+    _assert_grammatical(text)
+
+
+def test_ways_aside_have_their_own_colours_and_dashes() -> None:
+    text = mermaid_of(picture_of(CALLED, "nested"))
+    assert re.search(r"^    linkStyle \d+ stroke:#b91c1c,stroke-width:1.2px,stroke-dasharray:5 4$", text, re.MULTILINE)
+    assert re.search(
+        r"^    linkStyle [\d,]+ stroke:#b45309,stroke-width:1.2px,stroke-dasharray:1 4$", text, re.MULTILINE
+    )
+    taken = mermaid_of(picture_of_run(CALLED, run("running", activation("draft"), taken={0: 1, 2: 1})))
+    assert '==>|"on ValueError or<br/>KeyError"| n' in taken
+    _assert_grammatical(taken)
+
+
+def test_races_and_rules_are_written() -> None:
+    text = mermaid_of(picture_of(RACE, "race"))
+    assert "<br/>race with wait" in text
+    assert "join: first(2), cancels the rest" in text
+    _assert_grammatical(text)

@@ -10,7 +10,23 @@ from orchestra_graph.graph.plan import Shape
 from orchestra_graph.render.picture import Picture, PictureEdge, picture_of, picture_of_run
 
 from . import hostile
-from .shapes import LICENCES, NOON, SUPPORT, activation, all_frames, ask, edge_between, node_named, run, shape, work
+from .shapes import (
+    CALLED,
+    LICENCES,
+    NOON,
+    RACE,
+    SUPPORT,
+    activation,
+    all_frames,
+    ask,
+    edge_between,
+    enter,
+    leave,
+    node_named,
+    run,
+    shape,
+    work,
+)
 
 GRAPH = picture_of(SUPPORT, "support")
 REVIEW = picture_of(LICENCES, "licence_review")
@@ -271,3 +287,88 @@ def test_lines_in_the_form_of_a_person_are_narrow() -> None:
     waiting = activation("a", "waiting", waiting_for="the legal department")
     picture = picture_of_run(who, run("waiting", waiting), now=NOON + 3600)
     assert picture.nodes[1].small == ("waiting for the legal", "department", "1 h")
+
+
+# -- graphs in graphs, races, errors, limits ---------------------------------------------------------
+
+NESTED = picture_of(CALLED, "nested")
+
+
+def test_a_graph_in_a_graph_is_a_frame_with_its_name() -> None:
+    [loop] = NESTED.frames
+    [call] = loop.frames
+    [inner] = call.frames
+    assert (loop.kind, call.kind, inner.kind) == ("loop", "call", "loop")
+    assert (call.label, inner.label) == ("graph review", "loop: at most 3 turns")
+    assert {NESTED.nodes[index].name for index in call.nodes} == {"read", "end of review"}
+
+
+def test_the_ends_of_a_call_are_no_nodes_unless_ways_part_and_meet_there() -> None:
+    points = [node.name for node in NESTED.nodes if node.form == "point"]
+    assert points == ["end of review"]
+    assert edge_between(NESTED, "draft", "read").label == ()
+    assert edge_between(NESTED, "end of review", "draft").label == ("↺ otherwise",)
+
+
+def test_ways_aside_say_what_makes_a_run_take_them() -> None:
+    aside = {(" ".join(edge.label), edge.kind, edge.from_frame) for edge in NESTED.edges if edge.kind != "usual"}
+    assert aside == {
+        ("on ValueError or KeyError", "error", False),
+        ("after 4 turns", "limit", False),
+        ("after 3 turns", "limit", False),
+        ("after 60 seconds", "limit", True),
+    }
+
+
+def test_labels_of_ways_that_became_one_are_said_together() -> None:
+    through = shape(
+        [enter("g"), work("g/a"), leave("g"), work("b")],
+        [
+            ("START", "g"),
+            ("g", "g/a"),
+            ("g/a", "g/END", "when", "ready"),
+            ("g/END", "b", "when", "wanted"),
+            ("b", "END", "drop", ""),
+        ],
+        regions=[("scope", None, ["g/a", "g/END"], None)],
+        calls=[("g", ["g/a"])],
+    )
+    picture = picture_of(through, "g")
+    assert edge_between(picture, "a", "b").label == ("ready, wanted",)
+    counted = picture_of_run(through, run("done", activation("g/a"), taken={0: 2, 1: 2, 2: 3, 3: 2}))
+    assert edge_between(counted, "a", "b").count == 2
+    assert edge_between(counted, "a", "b").strength == "bold"
+
+
+def test_join_rules_races_and_ends_are_notes_of_their_nodes() -> None:
+    picture = picture_of(RACE, "race")
+    assert node_named(picture, "merge").notes == ("join: first(2), cancels the rest",)
+    assert node_named(picture, "approve").notes == ("asks a person", "race with wait")
+    assert node_named(picture, "wait").notes == ("race with approve",)
+    assert node_named(picture, "stop").notes == ("ends the run: failed",)
+    done = _run_of("done", activation("approve", "withdrawn"), activation("wait"), of=RACE)
+    assert node_named(done, "approve").notes == ("race with wait",)
+
+
+@pytest.mark.parametrize(
+    ("status", "activations", "said"),
+    [
+        ("running", [], "○ graph review · not yet"),
+        ("running", [("review", "done")], "► graph review · running"),
+        ("done", [("review", "done"), ("review/END", "done")], "✓ graph review · done"),
+        ("done", [("review", "done"), ("review/END", "done")] * 3, "✓ graph review · done · \u00d73"),
+        ("failed", [], "\u2013 graph review · skipped"),
+        ("cancelled", [("review", "done")], "⊘ graph review · withdrawn"),
+    ],
+)
+def test_the_frame_of_a_graph_says_how_far_it_has_come(
+    status: RunStatus, activations: list[tuple[str, ActivationStatus]], said: str
+) -> None:
+    found = [activation(name, how) for name, how in activations]
+    [loop] = _run_of(status, *found, of=CALLED).frames
+    assert loop.frames[0].label == said
+
+
+def test_nodes_in_a_graph_find_their_activations_by_their_whole_names() -> None:
+    picture = _run_of("running", activation("review/read"), activation("review/judge", "running"), of=CALLED)
+    assert (node_named(picture, "read").status, node_named(picture, "judge").status) == ("done", "running")

@@ -43,12 +43,15 @@ async def test_hooks_are_told_every_event_in_order_sync_and_async(place: str, tm
         awaited.append(event)
 
     async with Engine(url_of(place, tmp_path), graphs=[letter], hooks=[told.append, slow]) as engine:
-        run = await engine.start(letter, Sheet(text="ada"))
+        large = "ada" * 10_000  # kept as a blob
+        run = await engine.start(letter, Sheet(text=large))
         asked(await run.wait())
         await run.answer("confirm", True)
         done(await run.wait())
         whole = [event async for event in run.events()]
     assert told == awaited
+    assert isinstance(told[0], events.RunStarted)
+    assert told[0].input["text"] == large
     assert all(stored)
     assert [e for e in told if not isinstance(e, events.Emitted)] == whole
     [said] = [e for e in told if isinstance(e, events.Emitted)]

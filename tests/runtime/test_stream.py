@@ -288,17 +288,24 @@ async def test_a_context_made_by_hand_speaks_to_nobody() -> None:
     ctx.progress(None, "somewhere")
 
 
+@both_stores
 @pytest.mark.asyncio
-async def test_a_reader_ends_with_an_error_when_the_store_is_closed() -> None:
+async def test_a_reader_ends_with_an_error_when_the_engine_is_left(place: str, tmp_path: Path) -> None:
+    waits = asyncio.Event()
+
+    async def read() -> None:
+        async for event in run.events():
+            if isinstance(event, events.Waiting):
+                waits.set()
+
     graph = wide()
-    async with Engine(graphs=[graph]) as engine:
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine, asyncio.timeout(20):
         run = await engine.start(graph, Sheet())
         asked(await run.wait())
-        reader = asyncio.create_task(all_of(run))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        reader = asyncio.create_task(read())
+        await waits.wait()
     with pytest.raises(StoreClosed):
-        await reader
+        await asyncio.wait_for(reader, 20)
 
 
 def test_every_event_of_the_log_is_told() -> None:

@@ -434,3 +434,43 @@ def test_a_reducer_at_a_field_that_it_cannot_fold_is_refused(annotation: Any, sa
     [problem] = caught.value.problems
     assert problem.code == "reducer-type"
     assert says in problem.what
+
+
+class Inner(State):
+    """A graph in a graph: the log is the one outside, the rest its own."""
+
+    log: Annotated[list[str], append] = []
+    own: Annotated[list[str], append] = ["own"]
+    made: Annotated[int, add] = 0
+
+
+@node(writes="own")
+async def gather(own: list[str]) -> str | Replace[list[str]]:
+    return "one" if len(own) < 2 else Replace(["anew"])
+
+
+@node(writes="log")
+async def cut(log: list[str], own: list[str]) -> Replace[list[str]]:
+    return Replace([*log[-1:], *own])
+
+
+@node(writes="made")
+async def seven() -> Replace[int]:
+    return Replace(7)
+
+
+@pytest.mark.asyncio
+async def test_in_a_graph_that_stands_in_another_one() -> None:
+    """Shared fields are replaced for all, private ones for the call; what a call gives is one operand."""
+    inner = Graph(Inner, name="inner")
+    inner.start(gather)
+    again = inner.add(gather, name="again")
+    inner.chain(gather, again, cut, seven)
+    graph = Graph(Desk, name="desk")
+    first = graph.add(inner, name="first", outputs={"made": "total"})
+    second = graph.add(inner, name="second", outputs={"made": "total"})
+    graph.start(first)
+    graph.edge(first, second)
+    state = await graph.run(Desk())
+    assert state.log == ["anew", "anew"]  # the last line so far, and the private ones of the second call
+    assert state.total == 100 + 7 + 7

@@ -149,7 +149,8 @@ def over_a_property_a_key_and_a_dataclass() -> Graph[Any]:
         score: Score
 
     @node
-    def load(text: str) -> All: ...  # type: ignore[empty-body]
+    def load(text: str) -> All:
+        return {"found": Order(id=text), "info": {"level": 1}, "score": Score(good=True)}
 
     @node
     def second(text: str) -> None: ...
@@ -190,9 +191,12 @@ def over_an_optional_bool() -> Graph[Any]:
 
 
 @program
-def over_a_function_and_over_a_lambda() -> Graph[Any]:
+def over_a_function_and_over_one_that_gives_any_text() -> Graph[Any]:
     def long(text: str) -> bool:
         return len(text) > 9
+
+    def first_letter(text: str) -> str:
+        return text[0]
 
     @node
     def second(text: str) -> None: ...
@@ -200,7 +204,7 @@ def over_a_function_and_over_a_lambda() -> Graph[Any]:
     graph = Graph(Case, name="case")
     graph.start(say)
     graph.switch(say, long, {True: second, False: END})
-    graph.switch(second, lambda text: text[0], {"a": END}, default=END)
+    graph.switch(second, first_letter, {"a": END}, default=END)
     return graph
 
 

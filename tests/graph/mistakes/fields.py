@@ -33,11 +33,11 @@ with warnings.catch_warnings():
 
     class WithCopy(State):
         text: str
-        copy: str = ""  # type: ignore[assignment]
+        copy: str = ""  # type: ignore[assignment]  # checker: reportIncompatibleMethodOverride
 
     class WithSchema(State):
         text: str
-        schema: str = ""  # type: ignore[assignment]
+        schema: str = ""  # type: ignore[assignment]  # checker: reportIncompatibleMethodOverride
 
 
 @node

@@ -61,7 +61,7 @@ def unmarked_resource() -> Graph[Any]:
 @mistake("unannotated", "parameter 'text' has no annotation", "text: str")
 def parameter_without_annotation() -> Graph[Any]:
     @node  # here
-    def work(text) -> None: ...  # type: ignore[no-untyped-def]
+    def work(text) -> None: ...  # type: ignore[no-untyped-def]  # checker: reportMissingParameterType
 
     return alone(work)
 
@@ -94,7 +94,7 @@ def default_that_is_never_replaced() -> Graph[Any]:
 @mistake("undefined-name", "name Missing, which is not defined when the program runs", "TYPE_CHECKING")
 def name_that_is_not_defined() -> Graph[Any]:
     @node  # here
-    def work(text: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    def work(text: "Missing") -> None: ...  # type: ignore[name-defined]  # checker: reportUndefinedVariable  # noqa: F821
 
     return alone(work)
 
@@ -140,7 +140,7 @@ def patch_of_another_state() -> Graph[Any]:
 @mistake("no-question", "an @ask function returns Question[the type of the answer]", "-> Question[bool]")
 def question_without_a_type() -> Graph[Any]:
     @ask(writes="done")  # here
-    def approve(text: str) -> Question:  # type: ignore[type-arg]
+    def approve(text: str) -> Question:  # type: ignore[type-arg]  # checker: reportMissingTypeArgument
         return Question(text)
 
     return alone(approve)

@@ -94,7 +94,7 @@ def texts_without_a_default() -> Graph[Any]:
 def lambda_without_a_default() -> Graph[Any]:
     graph = Graph(Case, name="case")
     graph.start(work)
-    graph.switch(work, lambda text: text[0], {"a": END})  # here
+    graph.switch(work, lambda text: text[0], {"a": END})  # checker: reportUnknownLambdaType  # here
     return graph
 
 
