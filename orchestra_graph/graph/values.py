@@ -54,7 +54,7 @@ class Values:
             self._define(path)
         for group in (g for node in plan.nodes for g in node.groups):
             self._learn(group)
-        self._mend(reads)
+        self._mend(waves, reads)
         facts = Facts(
             count=count,
             initial=self._initial,
@@ -147,7 +147,7 @@ class Values:
             if rule is not None:
                 self._tell(index, self._bits(path_of(choice), partial(rule, edge, listed)))
 
-    def _mend(self, reads: Sequence[Read]) -> None:
+    def _mend(self, waves: Waves, reads: Sequence[Read]) -> None:
         """Behind a read its value is taken to be right."""
         for read in reads:
             if read.path in self._first:
@@ -155,7 +155,8 @@ class Values:
                 if not read.after:
                     right &= ~self._breaks[read.vertex]
                 for edge in self.plan.topology.out[read.vertex]:
-                    self._tell(edge, right)
+                    if edge not in waves.limits and not (read.after and edge in waves.aside):  # or it was not read
+                        self._tell(edge, right)
 
     def _tell(self, edge: int, bits: int) -> None:
         self._sure[edge] = self._sure.get(edge, 0) | bits

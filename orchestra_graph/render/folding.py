@@ -55,6 +55,8 @@ def fold(form: Form) -> Folded:
         going = [way for way in ways if way.source == vertex and way not in aside]
         if not going or len(coming) * len(going) >= len(coming) + len(going):
             continue
+        if len(going) > 1 and any(form.links[way.links[-1]].kind == "each" for way in coming):
+            continue  # such a way ends at the frame of the each: where it leads to would not be seen
         hidden.add(vertex)
         through = [_joined(one, other) for one in coming for other in going]
         through += [Way(source=going[0].target, target=way.target, links=way.links, from_frame=True) for way in aside]

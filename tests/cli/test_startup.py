@@ -29,7 +29,10 @@ def loaded(shell: Shell, *words: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("run", "--help")])
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("--version",), ("run", "--help"), ("watch", "--help"), ("doctor", "--help"), ("completion", "bash")],
+)
 def test_help_and_version_import_nothing_heavy(shell: Shell, words: tuple[str, ...]) -> None:
     assert loaded(shell, *words) == set()
 
@@ -41,3 +44,13 @@ def test_a_check_needs_no_database(shell: Shell) -> None:
 def test_a_listing_needs_the_database_only(shell: Shell) -> None:
     shell("run", "endings.py:done", "--key", "r1")
     assert loaded(shell, "runs") <= {"sqlalchemy", "aiosqlite", "anyio"}
+
+
+def test_completing_a_key_needs_no_store(shell: Shell) -> None:
+    shell("run", "endings.py:done", "--key", "r1")
+    program = (
+        "import sys; from click.shell_completion import ShellComplete as Complete; "
+        "from orchestra_graph.cli.main import cli; found = Complete(cli, {}, 'o', 'v').get_completions(['show'], ''); "
+        f"sys.exit([item.value for item in found] != ['r1'] or bool({set(HEAVY)!r} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=shell.folder).returncode == 0

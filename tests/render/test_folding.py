@@ -76,6 +76,15 @@ def test_an_end_stays_where_several_ways_lead_to_it_and_several_on(
         assert {(f"g/{x}", y) for x in last for y in after} <= drawn(form, folded)
 
 
+def test_the_beginning_of_the_work_of_an_each_stays_where_it_begins_with_several_nodes() -> None:
+    several = called(["a"], ["x", "y"], ["z"], ["b"])
+    alone = called(["a"], ["x"], ["z"], ["b"])
+    for shaped in (several, alone):
+        shaped["edges"][1]["kind"] = "each"
+    assert [Form.of(several).full[vertex] for vertex in fold(Form.of(several)).hidden] == ["g/END"]
+    assert len(fold(Form.of(alone)).hidden) == 2
+
+
 def test_a_limit_of_the_whole_graph_comes_from_its_frame() -> None:
     form = Form.of(CALLED)
     [way] = [way for way in fold(form).ways if way.from_frame]

@@ -120,7 +120,7 @@ def test_of_a_run_only_the_ways_it_took_are_told_with_their_counts() -> None:
 
 
 def test_fifteen_nodes_with_long_names_keep_to_eighty_columns() -> None:
-    names = [f"check_{'x' * (3 * index)}_{index}" for index in range(15)]
+    names = [f"check_{'x' * (2 * index)}_{index}" for index in range(15)]
     long = "writes " + ", ".join(f"field_{index}" for index in range(9))
     nodes = [work(name, writes=[f"a_rather_long_field_{name}", "b", "c"]) for name in names]
     ways = [("START", name) for name in names[:5]] + list(pairwise(names))
