@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib.util
 import platform
 import re
+import shlex
 import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from orchestra_graph._version import __version__
@@ -165,7 +167,7 @@ def _at(settings: Settings, named: Named, url: str) -> Iterator[Finding]:
             yield Finding("database", "ok", f"{where}: not there yet; the first run makes it")
         else:
             what = f"{where}: there is no directory {path.parent}"
-            yield Finding("database", "problem", what, (f"mkdir -p {path.parent}",))
+            yield Finding("database", "problem", what, (f"mkdir -p {_quoted(path.parent)}",))
         return
     if not path.is_file():
         yield Finding("database", "problem", f"{where}: {path} is no file", ("--db FILE",))
@@ -195,14 +197,14 @@ def _schema(found: Findings) -> Iterator[Finding]:
 
 def _soundness(found: Findings) -> Iterator[Finding]:
     if found.damage:
-        mend = (f"sqlite3 {found.path} .recover | sqlite3 mended.db",)
+        mend = (f"sqlite3 {_quoted(found.path)} .recover | sqlite3 mended.db",)
         yield Finding("file", "problem", "damaged: " + "\n".join(found.damage), mend)
     elif not found.writable:
         what = "this user may not write to the file and its directory: runs can be read, and none can go on"
-        yield Finding("file", "problem", what, (f"chmod u+w {found.path} {found.path.parent}",))
+        yield Finding("file", "problem", what, (f"chmod u+w {_quoted(found.path)} {_quoted(found.path.parent)}",))
     elif found.ours and found.journal != "wal":
         what = "sound, but without a write-ahead log: readers and writers wait for each other"
-        yield Finding("file", "problem", what, (f"sqlite3 {found.path} 'PRAGMA journal_mode = WAL'",))
+        yield Finding("file", "problem", what, (f"sqlite3 {_quoted(found.path)} 'PRAGMA journal_mode = WAL'",))
     else:
         yield Finding("file", "ok", "sound, with a write-ahead log")
 
@@ -221,6 +223,10 @@ def _runs(settings: Settings, found: Findings) -> Iterator[Finding]:
     shown = ", ".join(f"'{owned.key}'" for owned in dead[:_MOST]) + (" ..." if len(dead) > _MOST else "")
     what = f"{counts}\nthe process that drove {shown} has died; nothing is lost"
     yield Finding("runs", "problem", what, tuple(settings.line("resume", owned.key) for owned in dead[:_MOST]))
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _size(count: float) -> str:

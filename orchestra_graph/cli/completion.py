@@ -16,10 +16,11 @@ __all__ = ["Bash", "completion"]
 _PROGRAM, _VARIABLE = "orchestra", "_ORCHESTRA_COMPLETE"
 
 _BASH = r"""%(complete_func)s() {
-    # The line is read as it was typed: bash itself would cut a word at each ":", "=" and "@".
-    local line="${COMP_LINE:0:COMP_POINT}" cut="" answer kind value
+    # The line is read as it was typed: bash itself would cut a word at each ":" and "=", and often at each "@".
+    local line="${COMP_LINE:0:COMP_POINT}" cut="" kind value
     local typed="${line##*[[:space:]]}"
-    [[ "$typed" == *[:=@]* ]] && cut="${typed%%"${typed##*[:=@]}"}"
+    local breaks="${COMP_WORDBREAKS//[^:=@]/}"
+    [[ -n "$breaks" && "$typed" == *[$breaks]* ]] && cut="${typed%%%%"${typed##*[$breaks]}"}"
     COMPREPLY=()
     while IFS=',' read -r kind value; do
         case "$kind" in
@@ -30,7 +31,7 @@ _BASH = r"""%(complete_func)s() {
     done < <(COMP_LINE="$line" %(complete_var)s=bash_complete "$1")
     return 0
 }
-complete -o nosort -F %(complete_func)s %(prog_name)s
+complete -o nosort -F %(complete_func)s %(prog_name)s 2> /dev/null || complete -F %(complete_func)s %(prog_name)s
 """
 """bash replaces only what follows the last of its word breaks, so that much is cut off what is offered."""
 

@@ -46,6 +46,7 @@ def draw(settings: Settings, target: str | None, output: str | None, key: str | 
     pipe. A run is drawn with the form of the graph that it was started with, which is in the database: TARGET is not
     needed.
     """
+    from orchestra_graph.cli.words import columns
     from orchestra_graph.render import draw as drawn
     from orchestra_graph.render import text_of
 
@@ -57,7 +58,7 @@ def draw(settings: Settings, target: str | None, output: str | None, key: str | 
         printed = {
             "mermaid": lambda: mermaid,
             "dot": lambda: drawn(picture, "dot").decode(),
-            "text": lambda: text_of(picture, colour=has_colours()),
+            "text": lambda: text_of(picture, colour=has_colours(), columns=columns()),
         }
         return Report(document={**document, **said}, text=printed[shown]())
     _save(picture, Path(output))

@@ -74,10 +74,10 @@ def _lines(
     settings: Settings, seen: Seen, state: dict[str, Any] | None, hidden: str | None, target: Named | None
 ) -> list[str]:
     from orchestra_graph.cli.telling import question_lines, value_lines
-    from orchestra_graph.cli.words import bold, printable
+    from orchestra_graph.cli.words import bold, columns, printable
     from orchestra_graph.render import text_of
 
-    lines = text_of(seen.picture, colour=has_colours(), ways=False).splitlines()
+    lines = text_of(seen.picture, colour=has_colours(), ways=False, columns=columns()).splitlines()
     errors = [f"{a.id}: {a.error}" for a in seen.record.activations if a.error and a.status in ("failed", "retrying")]
     if errors:
         lines += ["", bold("errors"), *(f"  {printable(line)}" for error in errors for line in error.splitlines())]

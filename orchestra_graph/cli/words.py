@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from orchestra_graph.clock import as_datetime
 from orchestra_graph.store.base import RunRow
 
-__all__ = ["bold", "clock", "printable", "run_facts", "table", "when"]
+__all__ = ["bold", "clock", "columns", "printable", "run_facts", "table", "when"]
 
 
 def when(at: float | None) -> str | None:
@@ -43,6 +44,11 @@ def printable(text: str) -> str:
 def bold(text: str) -> str:
     """A heading; plain where it does not go to a terminal."""
     return click.style(text, bold=True)
+
+
+def columns() -> int:
+    """How long a line of text may be: as wide as the terminal is, and not less than usual."""
+    return max(80, shutil.get_terminal_size().columns)
 
 
 def table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:

@@ -73,8 +73,9 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
         fan = Fan(edge, cells, event.items.get(edge), group.limit, run.seq)
         for item in range(times):
             step.send(edge, activation, revision, fan, item)
-    run.steps += 1
-    step.count(activation)
+    if node.kind not in ("enter", "leave"):  # nobody's work
+        run.steps += 1
+        step.count(activation)
     step.remove(activation)
     activation.revision.release()
     step.race(activation)
@@ -151,13 +152,15 @@ def _node_failed(run: RunState, event: ev.NodeFailed) -> list[Activation]:
 
 
 def _join_asked(run: RunState, event: ev.JoinAsked) -> list[Activation]:
-    wave = run.undecided.pop(event.id, None)
+    wave = run.undecided.get(event.id)
     if wave is None:
         return []
-    step = Step(run, event.at)
-    if event.error is not None:
+    if event.error is not None:  # it is asked again when somebody retries
         halt(run, Halt("failed", f"{event.id}: {event.error}", errors=((event.id, event.error),)))
-    elif event.fire:
+        return []
+    del run.undecided[event.id]
+    step = Step(run, event.at)
+    if event.fire:
         step.fire_early(wave)
     else:
         wave.asked = event.seen

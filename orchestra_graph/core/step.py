@@ -30,6 +30,9 @@ class Step(Limited):
             for watcher in {id(w): w for w in looking}.values():
                 if isinstance(watcher, Wave) and self.run.waves.get((watcher.join, watcher.stamp)) is watcher:
                     self._ask(watcher)
+        run = self.run
+        if not run.marking.root.total and run.lost and run.result is None and run.halt is None:
+            self._finish([run.lost[-1]])  # the last branch was taken in by a join that had fired: it has ended there
 
     def _ask(self, wave: Wave) -> None:
         run = self.run

@@ -142,6 +142,8 @@ def tokens_stay_few(subject: Subject) -> Iterator[Problem]:
     """A branch that jumps back before its fork forks again: the other branch then runs once more for each jump."""
     topology, said = subject.plan.topology, set[int]()
     for vertex, ways in enumerate(subject.ways):
+        if not any(topology.regions[index].kind == "loop" for index in topology.chain[vertex]):
+            continue  # nothing jumps back there: a wide fork has very many pairs of edges
         for first, second in ways.surely_together():
             for inner, outer in ((first, second), (second, first)):
                 loop = _jumps_back(subject, vertex, inner, outer)

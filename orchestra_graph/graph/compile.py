@@ -192,7 +192,8 @@ class _Compiler:
         """The inside of every graph that stands in another one."""
         scopes = []
         for frame in self.layout.frames[1:]:
-            first = next(i for i, edge in enumerate(self.made.edges) if edge.source == frame.enter)
+            edges = enumerate(self.made.edges)
+            first = next(i for i, e in edges if e.source == frame.enter and e.target in frame.members)
             scopes.append(Scope(first, frozenset(frame.members), frame.leave, call=True))
         return scopes
 

@@ -162,10 +162,12 @@ class Pairs:
             return pair.apart > 0
         return self._place[pair.one] <= self._place[pair.other]
 
-    def _starts(self) -> Iterator[tuple[int, int, Pair]]:
-        """The pairs that begin at forks, with the two edges."""
+    def _starts(self, ahead: Sequence[int] | None = None) -> Iterator[tuple[int, int, Pair]]:
+        """The pairs that begin at forks, with the two edges; with *ahead* only those that share a bit of it."""
         for fork, ways in enumerate(self.ways):
             for first, second in dict.fromkeys(ways.together()):
+                if ahead is not None and not ahead[self._edges[first].target] & ahead[self._edges[second].target]:
+                    continue  # a wide fork has very many pairs
                 half = self._move(Pair(fork, fork, 0), first)
                 pair = self._move(half.turned(), second).turned()
                 into = self._edges[second].target
@@ -260,7 +262,7 @@ class Pairs:
                 if len(known) > MOST_PAIRS:
                     raise TooManyPairs
 
-        for _, _, pair in self._starts():
+        for _, _, pair in self._starts(ahead):
             reach(pair, 0, 0, 0)
         while todo:
             pair = todo.pop()

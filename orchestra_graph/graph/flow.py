@@ -32,7 +32,7 @@ from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.topology import Topology
 from orchestra_graph.graph.ways import Ways, may_follow, may_follow_with
 
-__all__ = ["Facts", "Flow", "Losses", "Race", "Waves", "Withdrawal", "solve"]
+__all__ = ["Ending", "Facts", "Flow", "Losses", "Race", "Waves", "Withdrawal", "solve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,21 @@ class Race:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """A graph that a node in it may end early: what else is in it is withdrawn, and its last vertex is started.
+
+    Attributes:
+        enter: The vertex before its inside.
+        leave: Its last vertex.
+        lost: The vertices whose work is withdrawn.
+    """
+
+    enter: int
+    leave: int
+    lost: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
     """Where tokens may get lost, beside what the join rules say.
 
@@ -96,13 +111,13 @@ class Losses:
         vertices: Those at which a token may be withdrawn or absorbed.
         races: The races.
         limits: The limits that lead on.
-        ends: For the last vertex of a graph that may be ended early: the vertices whose work is then withdrawn.
+        ends: The graphs that may be ended early.
     """
 
     vertices: frozenset[int] = frozenset()
     races: Sequence[Race] = ()
     limits: Sequence[Withdrawal] = ()
-    ends: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    ends: Sequence[Ending] = ()
 
 
 class Waves:
@@ -254,7 +269,9 @@ class _Wave:
 
     def _find_away(self, waves: Waves) -> None:
         losses = waves.losses
-        lost = waves.loses | losses.ends.get(self.join, frozenset())
+        lost = waves.loses.union(*(ending.lost for ending in losses.ends if ending.leave == self.join))
+        # of a graph around which a walk leads, the end starts in any case, whatever is lost in it
+        self._ended = {e.enter: e for e in losses.ends if self.join not in e.lost and self.join != e.leave and e.enter}
         here = [race for race in losses.races if self._is_fixed(race)]
         for race in losses.races:
             if race not in here:
@@ -270,8 +287,9 @@ class _Wave:
         """Whether there is one such race in a wave."""
         return self.topology.chain[self.join][: len(race.regions)] == race.regions
 
-    def _away(self, lost: Iterable[int]) -> set[int]:
-        away = set(self.inside).intersection(lost) - {self.join}
+    def _away(self, lost: frozenset[int]) -> set[int]:
+        ended = frozenset[int]().union(*(ending.lost for ending in self._ended.values()))
+        away = set(self.inside).intersection(lost | ended) - {self.join}
 
         def out(edge: int) -> int:
             return int(not self.arrives(edge) and (self.leaves(edge) or self.topology.edges[edge][1] in away))
@@ -280,7 +298,10 @@ class _Wave:
         while grows:
             grows = False
             for vertex in self.inside:
-                if vertex != self.join and vertex not in away and may_follow(self.ways[vertex], out, 1):
+                if vertex == self.join or vertex in away:
+                    continue
+                ending = self._ended.get(vertex)
+                if ending.leave in away if ending is not None else may_follow(self.ways[vertex], out, 1):
                     away.add(vertex)
                     grows = True
         return away
@@ -318,7 +339,9 @@ class _Wave:
         while grows:
             grows = False
             for vertex in self.inside:
-                found = without[vertex] | may_follow(ways[vertex], lacks, asked)
+                ending = self._ended.get(vertex)
+                found = without[vertex]
+                found |= may_follow(ways[vertex], lacks, asked) if ending is None else without.get(ending.leave, 0)
                 if found != without[vertex]:
                     without[vertex], grows = found, True
         return self._walk(asked, over, lacks, {*self.begins, begin})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestra_graph.graph.flow import Losses, Race, Withdrawal
+from orchestra_graph.graph.flow import Ending, Losses, Race, Withdrawal
 from orchestra_graph.graph.plan import Cap, Plan
 
 __all__ = ["losses_of"]
@@ -42,14 +42,15 @@ def _limit(cap: Cap, edge: int, in_turn: Callable[[int], bool]) -> Withdrawal:
     return Withdrawal(edge=edge, members=cap.members, counts=counts, in_turn=counts and in_turn(cap.vertex))
 
 
-def _ends(plan: Plan) -> dict[int, frozenset[int]]:
-    """For the end of a graph that a node may end early: all other work in it."""
-    found: dict[int, frozenset[int]] = {}
+def _ends(plan: Plan) -> list[Ending]:
+    """The graphs that some of their nodes may end early."""
+    found: dict[int, Ending] = {}
     for node in plan.nodes:
         if node.terminates is None:
             continue
         call = None if node.call is None else plan.calls[node.call]
-        end = plan.topology.end if call is None else call.leave
+        enter, leave = (0, plan.topology.end) if call is None else (call.enter, call.leave)
         members = frozenset(range(1, plan.topology.end)) if call is None else call.members
-        found[end] = found.get(end, frozenset()) | (members - {end, node.index})
-    return found
+        known = found[leave].lost if leave in found else frozenset[int]()
+        found[leave] = Ending(enter=enter, leave=leave, lost=known | (members - {leave, node.index}))
+    return list(found.values())

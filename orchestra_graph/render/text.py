@@ -12,14 +12,13 @@ from orchestra_graph.render.style import TONES
 __all__ = ["text_of"]
 
 _GAP = "  "
-_COLUMNS = 80
 _NAME, _LEAST = 32, 24
 """How wide the column of names becomes at most, and how narrow lines may become beside deep names."""
 _TAKEN = "1"
 
 
-def text_of(picture: Picture, *, colour: bool = False, ways: bool = True) -> str:
-    """Write a picture as lines of text, of at most 80 columns where names and labels allow that.
+def text_of(picture: Picture, *, colour: bool = False, ways: bool = True, columns: int = 80) -> str:
+    """Write a picture as lines of text.
 
     A graph's picture says where each node leads; a run's says with what status it stands, and which ways it took.
 
@@ -27,17 +26,18 @@ def text_of(picture: Picture, *, colour: bool = False, ways: bool = True) -> str
         picture: What to write.
         colour: Whether to use colours, for a terminal that shows them.
         ways: Whether to say of a run which ways it took.
+        columns: How long a line may be, where names and labels allow that.
     """
     rows = list(_rows(picture))
     column = max(min(_NAME, _width(row.name)) for row in rows if row.node)
     is_run = any(node.symbol for node in picture.nodes)
     lines = list(picture.title)
     for row in rows:
-        lines += _lines(row, column, colour)
+        lines += _lines(row, column, columns, colour)
         if ways or not is_run:
             shown = [edge for edge in row.leaving(picture) if edge.count or not is_run]
             indent = _GAP + row.indent + "  "
-            for line in _ways(picture, shown, _COLUMNS - len(indent)):
+            for line in _ways(picture, shown, columns - len(indent)):
                 lines.append(indent + _painted(line, _TAKEN if is_run else "2", colour))
     return "\n".join(lines) + "\n"
 
@@ -97,17 +97,17 @@ def _width(text: str) -> int:
     return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def _lines(row: _Row, column: int, colour: bool) -> list[str]:
+def _lines(row: _Row, column: int, columns: int, colour: bool) -> list[str]:
     """The name, and beside it what is said of it; below it, where there is no room."""
     if row.node is None:
         return [_GAP + row.indent + _painted(row.label, "2", colour)]
     told, ansi = _told(row.node), TONES[row.node.tone].ansi
-    room = _COLUMNS - len(_GAP) - column - len(_GAP)
+    room = columns - len(_GAP) - column - len(_GAP)
     if _width(row.name) > column or any(len(word) > room for word in told.split(" ")):
         deep = _GAP + row.indent + 2 * _GAP
         return [
             _GAP + row.name,
-            *(deep + _painted(line, ansi, colour) for line in _wrapped(told, _COLUMNS - len(deep))),
+            *(deep + _painted(line, ansi, colour) for line in _wrapped(told, columns - len(deep))),
         ]
     first, *rest = _wrapped(told, room) or [""]
     name = row.name + " " * (column - _width(row.name))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.core.run import Activation, Halt
+from orchestra_graph.core.run import Activation, Halt, Wave
 from orchestra_graph.core.snapshot import freeze
 from orchestra_graph.errors import NodeTimeout, QuestionExpired, RunOwned
 from orchestra_graph.graph.question import Question
@@ -51,6 +51,7 @@ from orchestra_graph.store.base import (
 __all__ = ["Drive"]
 
 _LOG = logging.getLogger("orchestra_graph.run")
+_PASSAGES = ("enter", "leave")
 _SNAPSHOT_ROWS = 500
 _SNAPSHOT_GROWTH = 2  # a snapshot is worth writing when the log since the last one is this many times as large
 
@@ -112,7 +113,6 @@ class Drive:
         self._time_limit: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self._answered: set[str] = set()
-        self._asking: set[str] = set()  # joins whose answer is on its way to the log
         self._look_again = False
         self._stopping = False
         self._behind = loaded.behind
@@ -145,7 +145,8 @@ class Drive:
         """
         try:
             self._set_timers()
-            self._ask_joins()
+            if self.run.undecided:
+                await self._turn()
             await self._collect_answers(expiring=True)
             while True:
                 if self._watch is not None and self._watch.done():
@@ -179,31 +180,47 @@ class Drive:
         self._wake.set()
 
     async def _turn(self) -> None:
-        """Take what has happened, make it durable, fold it."""
-        batch = list(self._inbox)
-        self._inbox.clear()
-        logged = self._rows(batch)
-        for happening in batch:
-            evolve(self.run, happening.event)
-        closed: list[tuple[str, QuestionStatus]] = [(question, "withdrawn") for question in self.run.closed]
-        self.run.closed.clear()
-        await self._write(batch, logged, closed)
+        """Take what has happened, fold it, make it durable, and act on it."""
+        todo, batch = self._inbox, list[Happening]()
+        self._inbox = deque()
+        logged, started = list[Logged](), list[Activation]()
+        while todo or (todo := deque(self._at_once(started))):
+            happening = todo.popleft()
+            logged.append(self._row(self.run.seq, happening))
+            started += evolve(self.run, happening.event)
+            batch.append(happening)
+        await self._write(batch, logged, self._withdrawn(batch))
         for happening in batch:
             self._follow(happening.event)
-        self._ask_joins()
         if self.invoker.plan.tallied:
             self._limit_time()
         if len(self._tasks) > self.run.running:
             await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self._runs(i)])
         self._take_snapshot()
 
+    def _withdrawn(self, batch: Sequence[Happening]) -> list[tuple[str, QuestionStatus]]:
+        """The questions that the fold of *batch* has withdrawn, those that were only asked in it, too."""
+        closed, asked = list(self.run.closed), [h.asked.id for h in batch if h.asked is not None]
+        self.run.closed.clear()
+        if asked:
+            still = {activation.question for activation in self.run.questions}
+            closed += [question for question in asked if question not in still]
+        return [(question, "withdrawn") for question in closed]
+
     def _runs(self, identity: str) -> bool:
         activation = self.run.live.get(identity)
         return activation is not None and activation.status == "running"
 
-    def _rows(self, batch: Sequence[Happening]) -> list[Logged]:
-        """The log rows of what has happened; before it is folded."""
-        return [self._row(self.run.seq + i, happening) for i, happening in enumerate(batch)]
+    def _at_once(self, started: list[Activation]) -> Iterator[Happening]:
+        """What follows without anybody's work, and so goes into the same append.
+
+        Graphs are entered and left, and `until` joins are asked whether what has come is enough.
+        """
+        passing = [a for a in started if a.status == "ready" and self.invoker.plan.nodes[a.vertex].kind in _PASSAGES]
+        started.clear()
+        if self.run.halt is None and self.run.status == "running":
+            yield from [self._passed(activation) for activation in passing if activation.id in self.run.live]
+            yield from [self._asked(identity, wave) for identity, wave in self.run.undecided.items()]
 
     async def _write(
         self,
@@ -263,8 +280,6 @@ class Drive:
             self._begin_watch()
         elif isinstance(event, ev.RunResumed | ev.RunRetried):
             self._limit_time()
-        elif isinstance(event, ev.JoinAsked):
-            self._asking.discard(event.id)
         elif isinstance(event, ev.LimitPassed) and self.run.halt is not None:
             for identity, task in self._tasks.items():
                 decide.give_back(self.run, identity)
@@ -277,8 +292,8 @@ class Drive:
             return
         for activation in decide.begin(self.run, self.most - self.run.running):
             node = self.invoker.plan.nodes[activation.vertex]
-            if node.kind in ("enter", "leave"):
-                self._pass(activation)
+            if node.kind in _PASSAGES:
+                self._put(self._passed(activation))
             elif node.options.effect != "irreversible":
                 self._launch(activation)
             elif activation.started:
@@ -287,32 +302,25 @@ class Drive:
                 event = ev.NodeStarted(at=self.clock.now(), id=activation.id, attempt=activation.attempt)
                 self._put(Happening(event, sync=True))
 
-    def _pass(self, activation: Activation) -> None:
+    def _passed(self, activation: Activation) -> Happening:
         """Go into a graph that stands here, or come out of it: no function is called."""
         now = self.clock.now()
         try:
             result = self.invoker.passed(activation)
         except Exception as error:
-            self._fail(activation, error, now)
-        else:
-            self._put(self._done(activation, result, now))
+            return self._failed(activation, error, now)
+        return self._done(activation, result, now)
 
-    def _ask_joins(self) -> None:
-        """Ask `until` joins whether what has come to them is enough."""
-        if self.run.halt is not None:
-            return
-        for identity, wave in self.run.undecided.items():
-            if identity in self._asking:
-                continue
-            self._asking.add(identity)
-            found, error = False, None
-            try:
-                found = self.invoker.holds(self.run, wave)
-            except Exception as raised:
-                error = described(raised)
-                self.cause = self.cause or raised
-            now, seen = self.clock.now(), len(wave.tokens)
-            self.put(ev.JoinAsked(at=now, id=identity, seen=seen, fire=found, error=error))
+    def _asked(self, identity: str, wave: Wave) -> Happening:
+        """Ask an `until` join whether what has come to it is enough."""
+        found, error = False, None
+        try:
+            found = self.invoker.holds(self.run, wave)
+        except Exception as raised:
+            error = described(raised)
+            self.cause = self.cause or raised
+        now, seen = self.clock.now(), len(wave.tokens)
+        return Happening(ev.JoinAsked(at=now, id=identity, seen=seen, fire=found, error=error))
 
     def _launch(self, activation: Activation) -> None:
         task = asyncio.create_task(self._perform(activation), name=f"{self.row.key}/{activation.id}")
@@ -400,6 +408,15 @@ class Drive:
         began: float | None = None,
         closed: tuple[str, QuestionStatus] | None = None,
     ) -> None:
+        self._put(self._failed(activation, error, began, closed))
+
+    def _failed(
+        self,
+        activation: Activation,
+        error: BaseException,
+        began: float | None = None,
+        closed: tuple[str, QuestionStatus] | None = None,
+    ) -> Happening:
         now = self.clock.now()
         retry = self.invoker.plan.nodes[activation.vertex].options.retry
         found = described(error)
@@ -421,7 +438,7 @@ class Drive:
         if retry_at is None and not event.taken:
             self.cause = self.cause or error
         _LOG.warning("%s of run %s failed: %s", activation.id, self.row.key, found, exc_info=error)
-        self._put(Happening(event, closed=closed, sync=activation.started))
+        return Happening(event, closed=closed, sync=activation.started)
 
     def _late(self, activation: Activation, outcome: str) -> None:
         event = ev.LateResult(at=self.clock.now(), id=activation.id, attempt=activation.attempt, outcome=outcome)
@@ -575,7 +592,9 @@ class Drive:
             self._freeze()
             closed = [(row.id, "withdrawn") for row in await self.store.questions(self.row.number)]
         ended = Happening(ev.RunEnded(at=self.clock.now(), status=status))
-        await self._write([ended], self._rows([ended]), closed, status=status, note=text(_note(halt)), release=True)
+        await self._write(
+            [ended], [self._row(self.run.seq, ended)], closed, status=status, note=text(_note(halt)), release=True
+        )
         evolve(self.run, ended.event)
         return True
 

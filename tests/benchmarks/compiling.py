@@ -58,6 +58,17 @@ def ladder(size: int) -> Graph[Sheet]:
     return graph
 
 
+def fork(size: int) -> Graph[Sheet]:
+    """All side by side, between a fork and a join."""
+    graph = Graph(Sheet, name="fork")
+    top, join = _step(0, "count"), _step(1, "count")
+    graph.start(top)
+    wide = [_step(i, "count") for i in range(2, size)]
+    graph.edge(top, wide)
+    graph.edge(wide, join)
+    return graph
+
+
 def again(count: int) -> bool:
     return count < 100
 
@@ -77,7 +88,12 @@ def loops(size: int) -> Graph[Sheet]:
     return graph
 
 
-SHAPES: dict[str, Callable[[int], Graph[Sheet]]] = {"chain": chain, "ladder of diamonds": ladder, "nested loops": loops}
+SHAPES: dict[str, Callable[[int], Graph[Sheet]]] = {
+    "chain": chain,
+    "ladder of diamonds": ladder,
+    "wide fork": fork,
+    "row of nested loops": loops,
+}
 
 
 def _compile(make: Callable[[int], Graph[Sheet]], size: int) -> float:

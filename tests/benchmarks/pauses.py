@@ -80,13 +80,13 @@ async def measure(folder: Path) -> list[Figure]:
         Figure(
             f"{RUNS} runs up to their question, beside a bare commit of each row",
             parked / (rows * one),
-            15.0,
+            80.0,
             f"{parked * each:.1f} ms a run",
         ),
         Figure(
             f"{RUNS} answered and driven to the end, beside the same",
             finished / (rest * one),
-            25.0,
+            120.0,
             f"{finished * each:.1f} ms a run",
         ),
     ]

@@ -30,4 +30,4 @@ class Figure:
 
     def __str__(self) -> str:
         verdict = "ok  " if self.met else "OVER"
-        return f"{verdict} {self.what:<58} {self.ratio:8.2f}  (aim: at most {self.aim:g})  {self.detail}"
+        return f"{verdict} {self.what:<74} {self.ratio:8.2f}  (aim: at most {self.aim:g})  {self.detail}"

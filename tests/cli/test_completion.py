@@ -113,13 +113,13 @@ def test_an_unknown_shell_is_refused_with_those_that_are_known(shell: Shell) -> 
 
 _ASK = """
 eval "$(orchestra completion bash)"
-COMP_LINE=$1 COMP_POINT=${#1}
+COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDBREAKS=$2
 _orchestra_completion orchestra
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-def in_bash(shell: Shell, line: str) -> list[str]:
+def in_bash(shell: Shell, line: str, breaks: str = " \t\n\"'@><=;|&(:") -> list[str]:
     """What a bash would put in place of what follows the last of its word breaks."""
     assert BASH is not None
     bin_folder = shell.folder / "bin"
@@ -129,7 +129,7 @@ def in_bash(shell: Shell, line: str) -> list[str]:
         )
         program.chmod(0o755)
     env = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [BASH, "--noprofile", "--norc", "-c", _ASK, "bash", line]
+    command = [BASH, "--noprofile", "--norc", "-c", _ASK, "bash", line, breaks]
     done = subprocess.run(command, capture_output=True, text=True, cwd=shell.folder, env=env, check=False, timeout=60)
     assert "rror" not in done.stderr, done.stderr
     return done.stdout.split()
@@ -144,3 +144,9 @@ def test_a_real_bash_completes_commands_keys_and_words_with_colons(shell: Shell)
     assert in_bash(shell, "orchestra show ") == ["ticket-1"]
     assert in_bash(shell, "orchestra draw des") == ["desk.py:desk"]
     assert in_bash(shell, "orchestra draw desk.py:d") == ["desk"]
+    assert in_bash(shell, "orchestra draw desk.py:") == ["desk"]
+    assert in_bash(shell, "orchestra draw desk.py:d", breaks=" \t\n") == ["desk.py:desk"]
+    assert in_bash(shell, "orchestra --target desk.py:d") == ["desk"]
+    shell("run", "--input", "text=a", "--key", "anna@home")
+    assert in_bash(shell, "orchestra show anna@h") == ["home"]
+    assert in_bash(shell, "orchestra show anna@h", breaks=" \t\n:=") == ["anna@home"]

@@ -84,7 +84,7 @@ def watched(shell: Shell, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
     """A run that hangs in its second node, and a process that watches it and has seen that node start."""
     os.mkfifo(shell.folder / "started")
     shell.write("hanging.py", HANGING.replace('Path("started").touch()', 'Path("started").write_text("yes")'))
-    run = shell.process("run", "hanging.py", "--key", "r1")
+    run = shell.process("run", "hanging.py", "--key", "r1", preexec_fn=_hear_interrupts)
     (shell.folder / "started").read_text()
     (shell.folder / "started").unlink()
     watch = shell.process("watch", "r1", *words, preexec_fn=_hear_interrupts)
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(shell: Shell) -> None:
 def test_a_run_that_nobody_drives_is_said_to_be_so_and_waited_for(shell: Shell) -> None:
     with watched(shell) as (run, watch):
         _line_with(watch, "► hang\n")
-        run.send_signal(signal.SIGTERM)
+        run.send_signal(signal.SIGINT)  # it lets go of the run
         run.communicate()
         watch.kill()
         watch.communicate()
@@ -140,5 +140,6 @@ def test_a_run_that_nobody_drives_is_said_to_be_so_and_waited_for(shell: Shell) 
         _line_with(again, "► hang\n")
         shell.write("go", "")
         assert shell("resume", "r1", "--target", "hanging.py").exit_code == 0
-        rest, _ = again.communicate()
+        rest, stderr = again.communicate()
         assert rest.splitlines()[-1].endswith("✓ done")
+        assert stderr == "nothing drives it; to go on:   orchestra resume r1\n"

@@ -64,6 +64,7 @@ class Follow(Interpreter):
         self.closed: list[str] = []
         self.stop: Stop | None = None
         self.ended = False
+        self.brought_back = False
         self.touched: list[Place] = []
         self.refused: list[tuple[str | None, int, Stamp]] = []
         self.held: list[str] = []
@@ -234,7 +235,7 @@ class Follow(Interpreter):
                 if place in self.waiting or place in self.excused:
                     self._ask(place)
             self.undecided |= {p for p in touched if p in self.waiting and self.regions.rule[p[0]].kind == "until"}
-        self.over = {p for p in self.over if self.blocked(p)}
+        self.over = {p for p in self.over if self._may_come(p)}
         self.undecided = {p for p in self.undecided if p in self.waiting}
 
     def blocked(self, place: Place) -> bool:
@@ -242,6 +243,11 @@ class Follow(Interpreter):
         items = [(i.vertex, i.stamp) for i in self.active.values()]
         items += [p for p in [*self.waiting, *self.excused] if p != place]
         return any(self.regions.blocks(*item, *place) for item in items)
+
+    def _may_come(self, place: Place) -> bool:
+        """Whether anything can still come there; also from what has failed, should somebody try it again."""
+        excused = [item for items in self.excused.values() for item in items]
+        return self.blocked(place) or any(self.regions.blocks(i.vertex, i.stamp, *place) for i in excused)
 
     def _ask(self, place: Place) -> None:
         rule = self.regions.rule[place[0]]
@@ -270,6 +276,7 @@ class Follow(Interpreter):
         if excused and (few or not arrivals):
             self.active.update({item.id: item for item in excused})
             self.failed.update(item.id for item in excused)
+            self.brought_back = True
             if arrivals:
                 self.waiting[place] = arrivals
             self._halt("failed", errors=[item.id for item in excused])

@@ -799,26 +799,27 @@ def _put_in_error_edges(chance: random.Random, draft: Draft) -> None:
 
 
 def _put_in_races(chance: random.Random, draft: Draft) -> None:
-    """Nodes of one region of which none can reach another in the same turn."""
+    """Nodes of one region of which none can reach another in the same turn; no two races lead to each other."""
     topology = draft.plan().topology
     works = [v for v in range(1, draft.count) if v not in draft.apart | {c.leave for c in draft.calls}]
 
     def reaches(one: int, two: int) -> bool:
         return topology.blocks(one, (0,) * len(topology.chain[one]), two, (0,) * len(topology.chain[two]))
 
+    def leads(race: Sequence[int], other: Sequence[int]) -> bool:
+        return any(reaches(v, w) for v in race for w in other)
+
     def apart(one: int, two: int) -> bool:
         return topology.chain[one] == topology.chain[two] and not reaches(one, two) and not reaches(two, one)
 
     for _ in range(chance.choice((0, 1, 1, 2))):
-        others = {v for race in draft.races for v in race}
-        free = [v for v in works if not any(reaches(v, w) or reaches(w, v) for w in others)]
-        chance.shuffle(free)
         race: list[int] = []
-        for vertex in free:
+        for vertex in chance.sample(works, len(works)):
             if len(race) < 3 and all(apart(vertex, member) for member in race):
                 race.append(vertex)
-        if len(race) > 1:
-            draft.races.append(tuple(race[: chance.choice((2, 2, 3))]))
+        race = race[: chance.choice((2, 2, 3))]
+        if len(race) > 1 and not any(leads(race, other) and leads(other, race) for other in draft.races):
+            draft.races.append(tuple(race))
 
 
 def _put_in_bounds(chance: random.Random, draft: Draft) -> None:

@@ -370,6 +370,18 @@ def test_each_instance_has_its_own_race() -> None:
         play.finish("j")
 
 
+def test_a_loser_stays_one_though_what_leads_to_it_was_excused_meanwhile() -> None:
+    play = Watched(plan_of("START v a", "v b j", "b j", "a END", "j END", races=["a b"], joins={"j": ASKS}))
+    play.finish("a")
+    play.fail("v")
+    assert play.status == "failed"
+    play.retry()
+    play.finish("v")
+    assert play.live == ["j"]
+    with over(play):
+        play.finish("j")
+
+
 def test_a_failed_member_does_not_win() -> None:
     play = Watched(plan_of(*RACE, races=["a b"], errors=["a x"]))
     play.finish("f")

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 import orchestra_graph.core as core
+from orchestra_graph.core.events import JoinAsked
 from orchestra_graph.core.marking import Marking, Watcher
+from orchestra_graph.core.snapshot import freeze
 from orchestra_graph.graph.plan import Plan
-from orchestra_graph.graph.policies import JoinRule
-from tests.core.play import Each, Play, plan_of
+from orchestra_graph.graph.policies import JoinRule, first, until
+from tests.core.play import Each, Most, Nested, Play, plan_of
 
 CORE = core.__path__[0]
 
@@ -85,8 +87,55 @@ def _tools(play: Play, turn: int) -> None:
 
 def _race(play: Play, turn: int) -> None:
     play.finish(f"f@{turn}")
-    play.finish(f"a@{turn}", log=["a"])
-    play.finish(f"j@{turn}", "f", log=["j"])
+    play.finish(f"a@{turn}", total=1)
+    play.finish(f"j@{turn}", "f", total=1)
+
+
+def _race_of_nodes(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}")
+    play.finish(f"{'ab'[turn % 2]}@{turn}", total=1)
+    play.finish(f"j@{turn}", "f", total=1)
+
+
+def _race_with_losses(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}")
+    play.finish(f"b@{turn}", title=f"{turn}", total=1)
+    play.finish(f"a@{turn}", total=1)
+    play.finish(f"j@{turn}", "f")
+
+
+def _until(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}")
+    for name, answer in (("a", False), ("b", True)):
+        play.finish(f"{name}@{turn}", total=1)
+        play.do(JoinAsked(at=play.now, id=f"j@{turn}", seen=1, fire=answer))
+    play.finish(f"j@{turn}", "f")
+
+
+def _failures(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}")
+    play.fail(f"a@{turn}")
+    play.finish(f"b@{turn}", total=1)
+    play.finish(f"j@{turn}", "f")
+
+
+def _error_edge(play: Play, turn: int) -> None:
+    play.fail(f"a@{turn}", "b")
+    play.finish(f"b@{turn}", "a", total=1)
+
+
+def _call(play: Play, turn: int) -> None:
+    play.finish(f"c@{turn}", **{"c/log": ["in"], "c/draft": "x"})
+    play.finish(f"a@{turn}", log=["a"], **{"c/log": ["a"]})
+    play.finish(f"b@{turn}", **{"c/log": ["b"]})
+    play.finish(f"c/END@{turn}", "c", title=f"{turn}")
+
+
+def _limited(play: Play, turn: int) -> None:
+    play.finish(f"f@{turn}")
+    play.finish(f"a@{turn}.0", "a", total=1)
+    play.finish(f"a@{turn}.1", "a", total=1)
+    play.finish(f"late@{turn}~2", "f")
 
 
 def _side_by_side(play: Play, turn: int) -> None:
@@ -106,6 +155,38 @@ LOOPS: dict[str, tuple[Plan, Turn]] = {
     "a race in every turn": (
         plan_of("START f", "f a b", "a j", "b j", "j f END", joins={"j": JoinRule(kind="first", cancel_rest=True)}),
         _race,
+    ),
+    "a race of nodes in every turn": (
+        plan_of("START f", "f a b", "a j", "b j", "j f END", races=["a b"]),
+        _race_of_nodes,
+    ),
+    "a race of nodes beside a branch that waits": (
+        plan_of("START f s", "f a b", "a j", "b j", "j f END", "s END", races=["a b"]),
+        _race_of_nodes,
+    ),
+    "a race whose losers gave to reducers": (
+        plan_of("START f", "f a b", "b c", "c j", "a j", "j f END", races=["a c"], writes={"b": "title"}),
+        _race_with_losses,
+    ),
+    "a predicate that is asked in every turn": (
+        plan_of("START f", "f a b c", "a j", "b j", "c j", "j f END", joins={"j": until("log", cancel_rest=True)}),
+        _until,
+    ),
+    "a failure that is excused in every turn": (
+        plan_of("START f", "f a b", "a j", "b j", "j f END", joins={"j": first(1)}),
+        _failures,
+    ),
+    "a failure that goes over an edge in every turn": (
+        plan_of("START a", "a END", "b a", errors=["a b"]),
+        _error_edge,
+    ),
+    "a graph in every turn": (
+        plan_of("START c", "c a b", "a c/END", "b c/END", "c/END c END", calls=[Nested("c", "a b")]),
+        _call,
+    ),
+    "a limit that is reached in every turn": (
+        plan_of("START f", "f a", "a a j", "late f j", "j END", limits=[Most("a", "steps", 2, "late")]),
+        _limited,
     ),
     "turns that leave work behind": (
         plan_of("START g", "g g w", "w j", "j END", joins={"j": JoinRule()}),
@@ -130,6 +211,30 @@ def test_the_two_thousandth_turn_costs_as_much_as_the_two_hundredth(name: str) -
     late = statistics.mean(c for n, c in costs.items() if n >= 1_980)
     assert early > 100, "nothing was counted"
     assert late <= early * 1.05, f"{early} instructions a turn, later {late}"
+
+
+LOSING = [
+    "a race in every turn",
+    "a race of nodes in every turn",
+    "a predicate that is asked in every turn",
+    "a failure that is excused in every turn",
+    "a failure that goes over an edge in every turn",
+    "a limit that is reached in every turn",
+]
+
+
+@pytest.mark.parametrize("name", LOSING)
+def test_what_was_withdrawn_is_not_remembered_for_ever(name: str) -> None:
+    """Only what it gave to reducers must be kept for the end."""
+    plan, turn = LOOPS[name]
+    play = Play(plan)
+    sizes = {}
+    for number in range(1_001):
+        if number in (500, 1_000):
+            sizes[number] = (len(play.run.lost), len(play.run.waves), len(freeze(play.run)))
+        turn(play, number)
+    assert sizes[1_000][:2] == sizes[500][:2]
+    assert sizes[1_000][2] - sizes[500][2] < 60, "a few digits"
 
 
 @pytest.mark.parametrize("name", ["one node", "fork and join", "fork and join beside a branch that waits"])
@@ -251,6 +356,61 @@ def test_ten_thousand_items_ask_their_join_once_and_their_joins_once_each(monkey
     assert play.status == "done"
     assert play.run.steps == 40_002
     assert asked[0] <= 2.1 * 10_000, "once when a token came, once when nothing blocked it any more"
+
+
+INSIDE: dict[str, tuple[Plan, tuple[str, ...], str]] = {
+    "a join that withdraws the rest": (
+        plan_of(
+            "START m", "t u v", "u w", "w x", "v x", "x j", "j END",
+            joins={"x": first(1, cancel_rest=True)}, eaches=[Each("m", "t u v w x", "j", empty="j")],
+        ),
+        ("t#{}",),
+        "v#{}",
+    ),
+    "a race": (
+        plan_of(
+            "START m", "t u v", "u x", "v x", "x j", "j END",
+            races=["u v"], eaches=[Each("m", "t u v x", "j", empty="j")],
+        ),
+        ("t#{}",),
+        "v#{}",
+    ),
+    "the end of a graph": (
+        plan_of(
+            "START m", "t a b", "a t/END", "b t/END", "t/END j", "j END",
+            ends={"b": "done"}, calls=[Nested("t", "a b")], eaches=[Each("m", "t a b t/END", "j", empty="j")],
+        ),
+        ("t#{}",),
+        "b#{}",
+    ),
+    "a limit": (
+        plan_of(
+            "START m", "t u v", "u x", "v x", "x t j", "late j", "j END",
+            limits=[Most("t", "steps", 2, "late")], eaches=[Each("m", "t u v x late", "j", empty="j")],
+        ),
+        ("t#{}@0",),
+        "v#{}@0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_withdrawing_in_one_of_many_instances_looks_at_no_other(name: str) -> None:
+    plan, nodes, last = INSIDE[name]
+    costs = {}
+    for width in (20, 2_000):
+        play = Play(plan)
+        play.finish("m", ("t", width))
+        for index in range(width):
+            for node in nodes:
+                play.finish(node.format(index))
+        play.finish(last.format(3))  # once before it is counted
+        live = len(play.run.live)
+        with counted() as count:
+            play.finish(last.format(7))
+        assert len(play.run.live) < live
+        costs[width] = count.instructions
+    assert costs[2_000] <= 1.05 * costs[20], costs
 
 
 def test_a_wide_marking_answers_without_looking_at_its_items() -> None:

@@ -6,31 +6,35 @@ engine, and then graphs are tried until one goes wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from orchestra_graph.core import evolve as evolve_module
-from orchestra_graph.core import joins, revisions
-from orchestra_graph.core.events import NodeFinished
-from orchestra_graph.core.step import Step as _Step
+from orchestra_graph.core import joins, revisions, tokens
+from orchestra_graph.core.events import JoinAsked, NodeFailed, NodeFinished
 from orchestra_graph.core.joins import RULES, Firing, Rule
-from orchestra_graph.core.marking import Frame, Marking, Watcher
+from orchestra_graph.core.marking import Frame, Item, Marking, Watcher
 from orchestra_graph.core.revisions import Cell, Delta, Grown, Plain, Revision, Revisions
-from orchestra_graph.core.run import Activation, Fan, Fans, RunState, Token, Wave
+from orchestra_graph.core.run import Activation, Fan, Fans, RunState, Tally, Token, Wave, activation_id
+from orchestra_graph.core.step import Step
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.digraph import closed_ancestors, reachable
+from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.topology import Coordinate, Discriminator, Stamp, Topology
-from tests.core.claims import check_order, check_race
-from tests.core.graphs import random_case
+from tests.core.claims import check_order, check_race, check_timed
+from tests.core.graphs import Case, random_case, rich_case
 from tests.core.oracle import TooLong, regions_of, sequential
 
 ENOUGH = 150
 """Graphs that are tried before a fault counts as unseen."""
+
+
+How = Literal["order", "race", "calls", "time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +43,15 @@ class Fault:
 
     what: str
     put_in: Callable[[pytest.MonkeyPatch], None]
-    races: bool = False
+    how: How = "order"
 
 
 FAULTS: list[Fault] = []
 
 
-def fault(what: str, *, races: bool = False) -> Callable[[Callable[[pytest.MonkeyPatch], None]], None]:
-    """Add a fault to the table."""
-    return lambda put_in: FAULTS.append(Fault(what, put_in, races))
+def fault(what: str, *, how: How = "order") -> Callable[[Callable[[pytest.MonkeyPatch], None]], None]:
+    """Add a fault to the table; *how* says which property should see it."""
+    return lambda put_in: FAULTS.append(Fault(what, put_in, how))
 
 
 # -- the join rule -------------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def _removed_before_added(patch: pytest.MonkeyPatch) -> None:
     def mutated(run: RunState, event: NodeFinished) -> Any:
         activation = run.live.get(event.id)
         if activation is not None:
-            step = _Step(run, event.at)
+            step = Step(run, event.at)
             step.look += run.marking.leave(activation.vertex, activation.stamp)
             step.settle()
             run.marking.enter(activation.vertex, activation.stamp)
@@ -154,12 +158,12 @@ def _removed_before_added(patch: pytest.MonkeyPatch) -> None:
 def _no_wake_up_at_the_end_of_a_turn(patch: pytest.MonkeyPatch) -> None:
     leave = Marking.leave
 
-    def mutated(self: Marking, vertex: int, stamp: Stamp) -> list[Watcher]:
+    def mutated(self: Marking, vertex: int, stamp: Stamp, item: Item | None = None) -> list[Watcher]:
         frame, ended = self.root, []
         for region, coordinate in zip(self.topology.chain[vertex], stamp, strict=True):
             frame = frame.children.get(region, {}).get(coordinate, Frame())
             ended += frame.empty_watch
-        return [w for w in leave(self, vertex, stamp) if w not in ended]
+        return [w for w in leave(self, vertex, stamp, item) if w not in ended]
 
     patch.setattr(Marking, "leave", mutated)
 
@@ -263,12 +267,12 @@ def _limit_off_by_one(patch: pytest.MonkeyPatch) -> None:
 
 @fault("a place in an `each` is never given to the next item")
 def _place_lost(patch: pytest.MonkeyPatch) -> None:
-    def mutated(self: _Step, vertex: int, stamp: Stamp, fans: Fans) -> None:
-        self.look += self.run.marking.leave(vertex, stamp)
+    def mutated(self: Step, vertex: int, stamp: Stamp, fans: Fans, item: Item | None) -> None:
+        self.look += self.run.marking.leave(vertex, stamp, item)
         for fan, index in fans:
             fan.leave(index)
 
-    patch.setattr(_Step, "leave", mutated)
+    patch.setattr(Step, "leave", mutated)
 
 
 # -- revisions -----------------------------------------------------------------------------------------
@@ -278,10 +282,10 @@ def _place_lost(patch: pytest.MonkeyPatch) -> None:
 def _arrival_order(patch: pytest.MonkeyPatch) -> None:
     merge = Revisions._merge_folded
 
-    def mutated(self: Revisions, view: dict[str, Cell], since: Sequence[Revision]) -> None:
+    def mutated(self: Revisions, view: dict[str, Cell], since: Sequence[Revision], gone: Collection[str]) -> None:
         arrived = {(d.vertex, d.stamp, d.discriminator): d.seq for d in (r.delta for r in since) if d is not None}
         patch.setattr(self, "_key", lambda *place: (arrived[place],))
-        merge(self, view, since)
+        merge(self, view, since, gone)
 
     patch.setattr(Revisions, "_merge_folded", mutated)
 
@@ -382,19 +386,19 @@ def _commit_forgotten(patch: pytest.MonkeyPatch) -> None:
 # -- races and other rules -----------------------------------------------------------------------------
 
 
-@fault("a race does not remember that it has fired", races=True)
+@fault("a race does not remember that it has fired", how="race")
 def _race_forgets(patch: pytest.MonkeyPatch) -> None:
-    fire = _Step._fire
+    fire = Step._fire
 
-    def mutated(self: _Step, wave: Wave, firings: Iterable[Firing], tokens: Iterable[Token]) -> None:
+    def mutated(self: Step, wave: Wave, firings: Iterable[Firing], tokens: Iterable[Token]) -> None:
         fire(self, wave, firings, tokens)
         if wave.fired:
             self.run.waves.pop((wave.join, wave.stamp), None)
 
-    patch.setattr(_Step, "_fire", mutated)
+    patch.setattr(Step, "_fire", mutated)
 
 
-@fault("a race counts edges, not arrivals", races=True)
+@fault("a race counts edges, not arrivals", how="race")
 def _race_counts_edges(patch: pytest.MonkeyPatch) -> None:
     def enough(wave: Wave, rule: JoinRule, topology: Topology) -> bool:
         return len({t.edge for t in wave.tokens}) >= rule.count
@@ -402,7 +406,7 @@ def _race_counts_edges(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(RULES, "first", Rule(enough, joins.RULES["first"].closing))
 
 
-@fault("a race never remembers, nor forgets: its waves stay for ever", races=True)
+@fault("a race never remembers, nor forgets: its waves stay for ever", how="race")
 def _race_stays(patch: pytest.MonkeyPatch) -> None:
     blocked = Marking.blocked
     patch.setattr(
@@ -410,47 +414,38 @@ def _race_stays(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-@fault("a race withdraws work that also leads elsewhere", races=True)
+@fault("a join that fires early withdraws work that also leads elsewhere", how="race")
 def _race_withdraws_too_much(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Topology, "only_to", lambda self, vertex, join: True)
+    patch.setattr(Topology, "funnel", lambda self, targets: (1 << self.size) - 1)
 
 
-@fault("a race withdraws nothing", races=True)
+@fault("a join that fires early withdraws nothing", how="race")
 def _race_withdraws_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_Step, "_withdraw_rest", lambda self, wave: None)
+    patch.setattr(Step, "withdraw_for", lambda self, joins, stamp, this_turn: None)
 
 
-@fault("a race withdraws work of other turns and instances", races=True)
+@fault("a join that fires early withdraws work of other turns and instances", how="race")
 def _race_withdraws_elsewhere(patch: pytest.MonkeyPatch) -> None:
-    blocks = Topology.blocks
+    def mutated(self: Marking, join: int, stamp: Stamp, *, this_turn: bool) -> Iterable[Item]:
+        everywhere = sum(self.topology.masks[join])
+        return [item for item in self.root.inside() if everywhere >> item.vertex & 1]
 
-    def mutated(self: Topology, vertex: int, at: Stamp, join: int, stamp: Stamp) -> bool:
-        shared = self.innermost(vertex, join)
-        return blocks(self, vertex, (*stamp[:shared], *at[shared:]), join, stamp)
-
-    withdraw = _Step._withdraw_rest
-
-    def with_wrong_rule(self: _Step, wave: Wave) -> None:
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(Topology, "blocks", mutated)
-            withdraw(self, wave)
-
-    patch.setattr(_Step, "_withdraw_rest", with_wrong_rule)
+    patch.setattr(Marking, "ahead", mutated)
 
 
-@fault("what losers gave to reducers is gone", races=True)
+@fault("what losers gave to reducers is gone", how="race")
 def _losers_forgotten(patch: pytest.MonkeyPatch) -> None:
     merge = Revisions.merge
     patch.setattr(Revisions, "merge", lambda self, heads, lost=(): merge(self, heads))
 
 
-@fault("losers keep their claim to plain fields", races=True)
+@fault("losers keep their claim to plain fields", how="race")
 def _losers_count(patch: pytest.MonkeyPatch) -> None:
     merge = Revisions.merge
     patch.setattr(Revisions, "merge", lambda self, heads, lost=(): merge(self, [*heads, *lost]))
 
 
-@fault("history is folded though losers still have a part in it", races=True)
+@fault("history is folded though losers still have a part in it", how="race")
 def _folded_too_early(patch: pytest.MonkeyPatch) -> None:
     def mutated(run: RunState) -> None:
         if run.marking.root.total == 1 and len(run.live) == 1:
@@ -470,15 +465,18 @@ def _folded_beside_tokens(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evolve_module, "_fold_history", mutated)
 
 
-@fault("a late result of withdrawn work counts", races=True)
+@fault("a late result of withdrawn work counts", how="race")
 def _late_result_counts(patch: pytest.MonkeyPatch) -> None:
-    def mutated(self: _Step, activation: Activation) -> None:
-        self.run.lost.append(activation.revision)
-        vertex, stamp = activation.vertex, activation.stamp
-        self.look += self.run.marking.leave(vertex, stamp)
-        self.run.marking.enter(vertex, stamp)
+    def mutated(self: Step, item: Item, *, lose: bool = True) -> None:
+        if isinstance(item, Activation):
+            self.run.lost.append(item.revision)
+            self.look += self.run.marking.leave(item.vertex, item.stamp, item)
+            self.run.marking.enter(item.vertex, item.stamp, item)
+        else:
+            withdraw(self, item, lose=lose)
 
-    patch.setattr(_Step, "withdraw", mutated)
+    withdraw = Step.withdraw
+    patch.setattr(Step, "withdraw", mutated)
 
 
 @fault("`zipped` pairs tokens as they came")
@@ -502,16 +500,282 @@ def _all_of_any_turn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(joins, "_expected", lambda wave, topology: list(topology.into[wave.join]))
 
 
+# -- races of nodes ------------------------------------------------------------------------------------
+
+
+@fault("who wins a race withdraws nobody", how="time")
+def _winner_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "race", lambda self, activation: None)
+
+
+@fault("who loses a race is withdrawn, but may come again", how="time")
+def _losers_come_again(patch: pytest.MonkeyPatch) -> None:
+    race = Step.race
+
+    def mutated(self: Step, activation: Activation) -> None:
+        known = set(self.run.waves)
+        race(self, activation)
+        for place in set(self.run.waves) - known:
+            del self.run.waves[place]
+
+    patch.setattr(Step, "race", mutated)
+
+
+@fault("a race is decided though only an error edge was taken", how="time")
+def _failure_wins(patch: pytest.MonkeyPatch) -> None:
+    remove = Step.remove
+
+    def mutated(self: Step, activation: Activation) -> None:
+        remove(self, activation)
+        if activation.error is not None and self.run.halt is None:
+            self.race(activation)
+
+    patch.setattr(Step, "remove", mutated)
+
+
+@fault("a graph wins its race when it is entered", how="time")
+def _entering_wins(patch: pytest.MonkeyPatch) -> None:
+    race = Step.race
+
+    def mutated(self: Step, activation: Activation) -> None:
+        node = self.run.plan.nodes[activation.vertex]
+        race(self, activation)
+        for rivals in self.run.plan.rivals.get(activation.vertex, ()) if node.kind == "enter" else ():
+            for rival in rivals:
+                for item in list(self._standing(rival, activation.stamp)):
+                    self.withdraw(item)
+
+    patch.setattr(Step, "race", mutated)
+
+
+@fault("the inside of a graph goes on though it lost its race", how="time")
+def _inside_goes_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "_standing", lambda self, rival, stamp: self.run.marking.at(rival, stamp))
+
+
+# -- failures ------------------------------------------------------------------------------------------
+
+
+@fault("no failure is excused", how="time")
+def _nothing_is_excused(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "excuse", lambda self, activation: False)
+
+
+@fault("a failure in a graph is excused whatever goes on in there", how="time")
+def _never_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "_alone", lambda self, activation, leave: True)
+
+
+@fault("a failure is excused by a join behind another one", how="time")
+def _excused_from_afar(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: Topology) -> dict[int, tuple[int, tuple[int, ...]]]:
+        joins = [j for j in range(self.size) if self.rule[j].races]
+        return {
+            v: (j, ())
+            for v in range(1, self.end)
+            for j in joins
+            if self.only_to(v, j) and self.reaches(v, j) and v != j
+        }
+
+    patch.setattr(Topology, "excusing", property(mutated))
+
+
+@fault("what was excused is lost though its join has too few", how="time")
+def _not_brought_back(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: Step, wave: Wave) -> list[Activation]:
+        self.dismiss(wave)
+        return []
+
+    patch.setattr(Step, "bring_back", mutated)
+
+
+@fault("what was excused is forgotten when its join fires", how="time")
+def _excused_forgotten(patch: pytest.MonkeyPatch) -> None:
+    dismiss = Step.dismiss
+
+    def mutated(self: Step, wave: Wave) -> None:
+        before = len(self.run.lost)
+        dismiss(self, wave)
+        del self.run.lost[before:]
+
+    patch.setattr(Step, "dismiss", mutated)
+
+
+@fault("a failure that took an error edge stops the run as well", how="calls")
+def _error_edge_not_taken(patch: pytest.MonkeyPatch) -> None:
+    handler = evolve_module._HANDLERS[NodeFailed]
+    patch.setitem(evolve_module._HANDLERS, NodeFailed, lambda run, event: handler(run, replace(event, taken=())))
+
+
+@fault("only the first of several error edges is taken", how="calls")
+def _one_error_edge(patch: pytest.MonkeyPatch) -> None:
+    handler = evolve_module._HANDLERS[NodeFailed]
+    patch.setitem(
+        evolve_module._HANDLERS, NodeFailed, lambda run, event: handler(run, replace(event, taken=event.taken[:1]))
+    )
+
+
+# -- until ---------------------------------------------------------------------------------------------
+
+
+@fault("an `until` fires whatever its predicate says", how="time")
+def _always_yes(patch: pytest.MonkeyPatch) -> None:
+    handler = evolve_module._HANDLERS[JoinAsked]
+    patch.setitem(evolve_module._HANDLERS, JoinAsked, lambda run, event: handler(run, replace(event, fire=True)))
+
+
+@fault("an `until` is asked only once", how="time")
+def _asked_once(patch: pytest.MonkeyPatch) -> None:
+    handler = evolve_module._HANDLERS[JoinAsked]
+    patch.setitem(evolve_module._HANDLERS, JoinAsked, lambda run, event: handler(run, replace(event, seen=10**6)))
+
+
+@fault("an `until` waits for a yes when nothing more can come", how="time")
+def _waits_for_yes(patch: pytest.MonkeyPatch) -> None:
+    ask = Step._ask
+
+    def mutated(self: Step, wave: Wave) -> None:
+        rule = self.run.plan.topology.rule[wave.join]
+        if rule.kind == "until" and not wave.fired and not self.run.marking.blocked(wave):
+            self.run.undecided[activation_id(self.run.name(wave.join), wave.stamp, ())] = wave
+        else:
+            ask(self, wave)
+
+    patch.setattr(Step, "_ask", mutated)
+
+
+# -- limits and ends -----------------------------------------------------------------------------------
+
+
+@fault("what follows a limit sees one of the branches only", how="time")
+def _then_sees_one(patch: pytest.MonkeyPatch) -> None:
+    go_on = Step.go_on
+
+    def mutated(self: Step, index: int, prefix: Stamp, refused: Activation | None) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Revisions, "merge", lambda self, heads, lost=(): heads[0])
+            go_on(self, index, prefix, refused)
+
+    patch.setattr(Step, "go_on", mutated)
+
+
+@fault("a limit leaves the tokens that wait at joins", how="time")
+def _tokens_stay(patch: pytest.MonkeyPatch) -> None:
+    inside = Step.inside
+    patch.setattr(Step, "inside", lambda self, *place: [i for i in inside(self, *place) if not isinstance(i, Wave)])
+
+
+@fault("a limit withdraws what is in other turns of the loop around it, too", how="time")
+def _all_turns(patch: pytest.MonkeyPatch) -> None:
+    inside = Step.inside
+    patch.setattr(Step, "inside", lambda self, vertex, prefix, members: inside(self, vertex, (), members))
+
+
+@fault("a limit on steps allows one more", how="time")
+def _one_more_step(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tokens, "Tally", lambda began: Tally(began, steps=-1))
+
+
+@fault("a limit is reached once more at each step", how="time")
+def _reached_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Tally, "over", property(lambda self: False, lambda self, over: None))
+
+
+@fault("turns are counted over all instances of an `each` together", how="time")
+def _turns_of_all(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tokens, "scope_prefix", lambda plan, vertex, stamp: ())
+
+
+@fault("a node that ends its graph ends nothing", how="time")
+def _no_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "end_graph", lambda self, activation: None)
+
+
+@fault("a node that ends a graph inside ends the whole run", how="time")
+def _end_of_all(patch: pytest.MonkeyPatch) -> None:
+    def mutated(self: Step, activation: Activation) -> None:
+        end = self.run.plan.topology.end
+        leave = max((c.leave for c in self.run.plan.calls if activation.vertex in c.members), default=end)
+        for item in list(self.run.marking.root.inside()):
+            if item.vertex not in (end, leave):
+                self.withdraw(item)
+
+    patch.setattr(Step, "end_graph", mutated)
+
+
+@fault("a question that was withdrawn stays open", how="time")
+def _questions_stay(patch: pytest.MonkeyPatch) -> None:
+    withdraw = Step.withdraw
+
+    def mutated(self: Step, item: Item, *, lose: bool = True) -> None:
+        withdraw(self, item, lose=lose)
+        self.run.closed.clear()
+
+    patch.setattr(Step, "withdraw", mutated)
+
+
+# -- graphs in graphs ----------------------------------------------------------------------------------
+
+
+@fault("the fields of a call are still there when it is left", how="calls")
+def _fields_stay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Plan, "drops", lambda self, vertex: ())
+
+
+@fault("a field that is set anew goes on from what it was", how="calls")
+def _not_replaced(patch: pytest.MonkeyPatch) -> None:
+    handler = evolve_module._HANDLERS[NodeFinished]
+    patch.setitem(evolve_module._HANDLERS, NodeFinished, lambda run, event: handler(run, replace(event, replaced=())))
+
+
+@fault("a call is left once for each branch that ends in it", how="calls")
+def _left_too_early(patch: pytest.MonkeyPatch) -> None:
+    rule_of = Topology._rule_of
+
+    def mutated(self: Topology, vertex: int) -> JoinRule:
+        leaves = any(s.call and s.collector == vertex for s in self.scopes)
+        return EACH_ONE if leaves else rule_of(self, vertex)
+
+    patch.setattr(Topology, "_rule_of", mutated)
+
+
+@fault("what comes out of a call is not told apart as what went in was", how="calls")
+def _maker_forgotten(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+
+    def mutated(
+        self: Topology, edge: int, stamp: Stamp, path: Discriminator, item: int | None = None
+    ) -> tuple[Stamp, Discriminator]:
+        gone = tuple(((), c[1]) if isinstance(c, tuple) and c[1] < 0 else c for c in stamp)
+        shared = self._steps[edge].shared
+        return advance(self, edge, (*stamp[:shared], *gone[shared:]), path, item)
+
+    patch.setattr(Topology, "advance", mutated)
+
+
+@fault("two calls that begin side by side share their inside", how="calls")
+def _shared_inside(patch: pytest.MonkeyPatch) -> None:
+    advance = Topology.advance
+
+    def mutated(
+        self: Topology, edge: int, stamp: Stamp, path: Discriminator, item: int | None = None
+    ) -> tuple[Stamp, Discriminator]:
+        made, after = advance(self, edge, stamp, path, item)
+        return tuple(((), c[1]) if isinstance(c, tuple) and c[1] < 0 else c for c in made), after
+
+    patch.setattr(Topology, "advance", mutated)
+
+
 # -- do the properties see them? -----------------------------------------------------------------------
 
 
-def _try(seed: int, races: bool) -> None:
-    if races:
-        case = random_case(seed, races=True)
-        if any(rule.races for rule in case.plan.topology.rule):
-            check_race(case, seed)
-        return
-    case = random_case(seed)
+def _race(seed: int) -> None:
+    case = random_case(seed, races=True)
+    if any(rule.races for rule in case.plan.topology.rule):
+        check_race(case, seed)
+
+
+def _order(seed: int, case: Case) -> None:
     regions = regions_of(case)
     try:
         expected = sequential(case, regions)
@@ -520,12 +784,21 @@ def _try(seed: int, races: bool) -> None:
     check_order(case, seed, expected=expected, regions=regions)
 
 
+TRIES: Mapping[How, Callable[[int], object]] = {
+    "order": lambda seed: _order(seed, random_case(seed)),
+    "race": _race,
+    "calls": lambda seed: _order(seed, rich_case(seed, timed=False)),
+    "time": lambda seed: check_timed(rich_case(seed, timed=True), seed),
+}
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.what)
 def test_the_properties_see_that(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     fault.put_in(monkeypatch)
+    tries = TRIES[fault.how]
     for seed in range(ENOUGH):
         try:
-            _try(seed, fault.races)
+            tries(seed)
         except (AssertionError, EngineBug):
             return
     pytest.fail(f"{ENOUGH} graphs did not show that {fault.what}")

@@ -143,3 +143,22 @@ def test_an_each_goes_into_its_body_many_times_or_past_it() -> None:
 
     filled, _ = ways_after_first(graph, filled=True)
     assert filled == Ways((choices((body,)),), many=(body,))
+
+
+def test_the_edges_for_an_error_are_followed_instead_of_all_others() -> None:
+    ways = Ways((choices((1,)),), instead=((2, 3), (4,)))
+
+    assert may_follow(ways, {1: 0, 2: 0b11, 3: 0b01, 4: 0}.__getitem__, EVERYTHING) == 0b01
+    assert may_follow_with(ways, 2, {1: 0, 2: 0, 3: 0b01, 4: 0}.__getitem__, EVERYTHING) == 0b01
+    assert may_follow_with(ways, 4, {1: 0, 2: 0, 3: 0, 4: 0}.__getitem__, EVERYTHING) == EVERYTHING
+    assert set(ways.together()) == {(2, 3)}
+    assert ways.possible() == {1, 2, 3, 4}
+    assert ways.unwritten() == {2, 3, 4}
+
+
+def test_edges_are_surely_followed_together_where_none_comes_alone() -> None:
+    both = Ways((choices((1, 2)), choices((3,))))
+    either = Ways((choices((1,), (2,)), choices((3,), ())))
+
+    assert set(both.surely_together()) == {(1, 2), (1, 3), (2, 3)}
+    assert set(either.surely_together()) == set()

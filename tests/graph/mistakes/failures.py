@@ -1,8 +1,8 @@
 """Ways for errors, limits that lead on, and ends."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from orchestra_graph import END, Graph, Question, QuestionExpired, State, ask, node
+from orchestra_graph import END, Graph, Item, Question, QuestionExpired, State, append, ask, node
 from orchestra_graph.state.schema import later
 from tests.graph.mistakes.corpus import mistake
 
@@ -15,6 +15,8 @@ class Claim(State):
     good: bool = False
     allowed: bool = later()
     out: str = later()
+    parts: list[str] = later()
+    log: Annotated[list[str], append] = []
 
 
 @node(writes="draft")
@@ -196,4 +198,47 @@ def what_an_early_end_may_have_cut_off() -> Graph[Any]:
     graph = Graph(Claim, name="claim")
     graph.start(inner)
     graph.edge(inner, tell)
+    return graph
+
+
+@mistake(
+    "read-before-write", "'tell' reads parts, but nothing has written it on the way start -> list_parts -> tell", ""
+)
+def the_items_of_an_each_whose_node_failed() -> Graph[Any]:
+    @node(writes="parts")
+    def list_parts(text: str) -> list[str]:
+        return []
+
+    @node(writes="log")
+    def work(part: Item[str]) -> str:
+        return part
+
+    @node  # here
+    def tell(parts: list[str]) -> None: ...
+
+    graph = Graph(Claim, name="claim")
+    graph.start(list_parts)
+    graph.each(list_parts, "parts", work, collect=tell)
+    graph.edge(list_parts, tell, on_error=ValueError)
+    return graph
+
+
+@mistake("read-before-write", "'tell' reads review, but nothing has written it on the way start -> outer ->", "review")
+def what_the_early_end_of_a_graph_around_may_have_cut_off() -> Graph[Any]:
+    @node
+    def begin(text: str) -> None: ...
+
+    @node  # here
+    def tell(review: str) -> None: ...
+
+    inner = Graph(Claim, name="inner")
+    inner.start(write)
+    inner.edge(write, judge)
+    outer = Graph(Claim, name="outer")
+    outer.start(begin)
+    outer.edge(begin, [inner, fetch])
+    outer.terminate(fetch)
+    graph = Graph(Claim, name="claim")
+    graph.start(outer)
+    graph.switch(outer, "good", {True: tell, False: END})
     return graph
