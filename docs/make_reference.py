@@ -28,7 +28,7 @@ __all__ = ["FOLDER", "PAGES", "main"]
 
 FOLDER = Path("docs/reference")
 _WIDTH = 100
-_MADE = "<!-- made by docs/make_reference.py: do not edit -->"
+_MADE = "<!-- made by docs/make_reference.py: do not edit -->\n\n<!-- fmt: off -->"
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):\s*(.*)$")
 _ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \w+)*): (.*)$")
 

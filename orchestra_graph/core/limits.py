@@ -49,6 +49,7 @@ class Limited(Withdrawals):
         if cap.edge is None:
             halt(run, self._stop(cap))
             return
+        run.led_on.append(cap.edge)
         source = refused or self._source(cap, prefix, items)
         before = len(self.started)
         self.send(cap.edge, source, run.revisions.merge([r for i in items for r in _revisions(i)]))

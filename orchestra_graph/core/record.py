@@ -27,6 +27,7 @@ class ActivationRecord:
         waiting_for: Of a question: whom it waits for (a person, a role, or ``"a person"``).
         error: The last error, ``Type: message``.
         turn: The turn of the innermost loop around it, or None.
+        passage: It is the way into a graph that stands there, or out of it: no function was called.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ActivationRecord:
     waiting_for: str | None = None
     error: str | None = None
     turn: int | None = None
+    passage: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,7 +229,8 @@ class RunState:
         undecided: `until` joins to which something came since they were asked, by id.
         refused: Activations that a limit on turns stopped.
         tallies: What limits of loops count, by the limit's index and the instance of what it limits.
-        closed: Questions that were withdrawn by the last events; the driver takes them out.
+        closed: Questions that were withdrawn by the last events; whoever folds takes them out.
+        led_on: Edges of limits that were followed by the last events; the same.
         status: Of the run.
         seq: The number of the next event.
         steps: How many nodes have finished.
@@ -261,6 +262,7 @@ class RunState:
     refused: list[str] = field(default_factory=list)
     tallies: dict[tuple[int, Stamp], Tally] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
+    led_on: list[int] = field(default_factory=list)
     status: RunStatus = "running"
     seq: int = 0
     steps: int = 0

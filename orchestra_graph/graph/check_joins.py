@@ -7,6 +7,7 @@ from itertools import combinations
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.conflicts import TooManyPairs
+from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.flow import Facts, Flow
 from orchestra_graph.graph.subject import Subject
 from orchestra_graph.graph.topology import Topology
@@ -140,49 +141,37 @@ def _meet_if_started(topology: Topology, join: int, first: int, second: int) -> 
 
 def tokens_stay_few(subject: Subject) -> Iterator[Problem]:
     """A branch that jumps back before its fork forks again: the other branch then runs once more for each jump."""
-    topology, said = subject.plan.topology, set[int]()
-    for vertex, ways in enumerate(subject.ways):
-        if not any(topology.regions[index].kind == "loop" for index in topology.chain[vertex]):
-            continue  # nothing jumps back there: a wide fork has very many pairs of edges
-        for first, second in ways.surely_together():
-            for inner, outer in ((first, second), (second, first)):
-                loop = _jumps_back(subject, vertex, inner, outer)
-                if loop is not None and vertex not in said:
-                    said.add(vertex)
-                    stays, goes = topology.edges[inner][1], topology.edges[outer][1]
-                    yield _multiplies(subject, vertex, stays, goes)
-
-
-def _jumps_back(subject: Subject, fork: int, inner: int, outer: int) -> int | None:
-    """The loop round which the one branch of a fork goes, when the other leaves it and both meet behind it."""
     topology = subject.plan.topology
-    stays, goes = topology.edges[inner][1], topology.edges[outer][1]
-    for index in topology.chain[fork]:
-        loop = topology.regions[index]
-        if loop.kind != "loop" or stays not in loop.members or goes in loop.members or stays == loop.head:
+    for fork, ways in enumerate(subject.ways):
+        loops = [r for r in topology.chain[fork] if topology.regions[r].kind == "loop"]
+        if not loops:
             continue
-        exits = [
-            e
-            for v in loop.members
-            for e in topology.out[v]
-            if topology.edges[e][1] not in loop.members and e not in subject.waves.aside
-        ]
-        ahead = _reached(topology, goes)
-        behind = {v for e in exits if topology.edges[e][0] != fork for v in _reached(topology, topology.edges[e][1])}
-        met = {v for v in ahead & behind if v != topology.end and len(topology.into[v]) > 1}
-        if met:
-            return index
-    return None
+        together = [(topology.edges[a][1], topology.edges[b][1]) for a, b in ways.surely_together()]
+        found = next(filter(None, (_jumps_back(subject, fork, loop, together) for loop in loops)), None)
+        if found is not None:
+            yield _multiplies(subject, fork, *found)
 
 
-def _reached(topology: Topology, vertex: int) -> set[int]:
-    known, todo = {vertex}, [vertex]
-    while todo:
-        for target in topology.targets(todo.pop()):
-            if target not in known:
-                known.add(target)
-                todo.append(target)
-    return known
+def _jumps_back(subject: Subject, fork: int, loop: int, together: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """A branch of a fork that goes round a loop, and one beside it that leaves the loop, which meet behind it."""
+    topology, region = subject.plan.topology, subject.plan.topology.regions[loop]
+    ahead = subject.waves.successors
+    both = [pair for one, other in together for pair in ((one, other), (other, one))]
+    apart = [
+        (stays, goes)
+        for stays, goes in both
+        if stays in region.members and stays != region.head and goes not in region.members
+    ]
+    if not apart:
+        return None
+    exits = [
+        topology.edges[e][1]
+        for v in region.members - {fork}
+        for e in topology.out[v]
+        if e not in subject.waves.aside and topology.edges[e][1] not in region.members
+    ]
+    behind = {v for v in reachable(exits, ahead) if v != topology.end and len(topology.into[v]) > 1}
+    return next((pair for pair in apart if behind.intersection(reachable([pair[1]], ahead))), None)
 
 
 def _multiplies(subject: Subject, fork: int, stays: int, goes: int) -> Problem:

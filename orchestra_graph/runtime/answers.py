@@ -94,7 +94,7 @@ def question_row(
         prompt=asked.prompt,
         to=asked.to,
         details=text(dict(asked.details)),
-        schema=json.dumps(codec.adapter.json_schema()),
+        schema=json.dumps(codec.schema),
         status="open",
         asked_at=at,
         expires_at=expires,
@@ -132,7 +132,7 @@ def accept_answer(plan: Plan, question: str, value: Any, *, parsed_json: bool) -
         accepted = codec.accept(codec.load(value) if parsed_json else value)
         _check_writes(plan, node, accepted.value)
     except ValidationError as error:
-        raise WrongAnswer(question, first_line(error), example_answer(codec.adapter.json_schema())) from None
+        raise WrongAnswer(question, first_line(error), example_answer(codec.schema)) from None
     except (NotStorable, _Incomplete) as error:
         raise WrongAnswer(question, str(error)) from None
     return accepted.json

@@ -202,6 +202,7 @@ class Drive:
         """The questions that the fold of *batch* has withdrawn, those that were only asked in it, too."""
         closed, asked = list(self.run.closed), [h.asked.id for h in batch if h.asked is not None]
         self.run.closed.clear()
+        self.run.led_on.clear()
         if asked:
             still = {activation.question for activation in self.run.questions}
             closed += [question for question in asked if question not in still]

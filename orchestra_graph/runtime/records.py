@@ -169,16 +169,20 @@ class _Reader:
         self.ended: float | None = None
 
     def read(self, event: ev.Event) -> None:
+        # What was withdrawn may have an end in the log all the same: it came in the same moment, and changed nothing.
+        counts = getattr(event, "id", None) in self.run.live
         for activation in evolve(self.run, event):
-            if self.plan.nodes[activation.vertex].kind not in ("enter", "leave"):  # nobody's work
-                self.seen[activation.id] = self._first(activation)
+            self.seen[activation.id] = self._first(activation)
+        self._took([ev.Taken(edge) for edge in self.run.led_on])
+        self.run.led_on.clear()
         if isinstance(event, ev.RunStarted):
-            self.taken.update(dict.fromkeys(self.plan.topology.out[0], 1))
-        elif isinstance(event, ev.NodeFinished):
+            starts = (group for group in self.plan.nodes[0].groups if group.kind == "edges")
+            self.taken.update(dict.fromkeys((edge for group in starts for edge in group.edges), 1))
+        elif isinstance(event, ev.NodeFinished) and counts:
             self._finished(event)
-        elif isinstance(event, ev.NodeFailed):
-            self._change(event.id, attempts=event.attempt, error=str(event.error))
-        elif isinstance(event, ev.QuestionAsked):
+        elif isinstance(event, ev.NodeFailed) and counts:
+            self._failed(event)
+        elif isinstance(event, ev.QuestionAsked) and counts:
             self._change(event.id, waiting_for=event.to or "a person")
         self.ended = event.at if isinstance(event, ev.RunEnded) else None
 
@@ -190,6 +194,7 @@ class _Reader:
             status="ready",
             started=activation.since,
             turn=turns[-1] if turns else None,
+            passage=self.plan.nodes[activation.vertex].kind in ("enter", "leave"),
         )
 
     def _change(self, identity: str, **changed: Any) -> None:
@@ -199,7 +204,17 @@ class _Reader:
     def _finished(self, event: ev.NodeFinished) -> None:
         started = event.at - event.took
         self._change(event.id, status="done", started=started, ended=event.at, attempts=event.attempt, error=None)
-        for edge, times in event.taken:
+        self._took(event.taken)
+
+    def _failed(self, event: ev.NodeFailed) -> None:
+        """An attempt failed; where the run goes on without it, over other edges or at a join, it was the last one."""
+        self._change(event.id, attempts=event.attempt, error=str(event.error))
+        if event.id not in self.run.live:
+            self._change(event.id, status="failed", ended=event.at)
+        self._took(event.taken)
+
+    def _took(self, taken: Sequence[ev.Taken]) -> None:
+        for edge, times in taken:
             self.taken[edge] = self.taken.get(edge, 0) + (1 if times is None else times)
 
     def record(self, row: RunRow) -> RunRecord:
@@ -222,9 +237,9 @@ class _Reader:
             return record
         live = self.run.live.get(record.id)
         if live is None:
-            return replace(record, status="withdrawn", ended=self.run.last_at)
+            return record if record.status == "failed" else replace(record, status="withdrawn", ended=self.run.last_at)
         status = _SHOWN[live.status]
         if status == "ready" and driven:
             status = "running"  # it may start, and somebody drives the run: starts are not logged one by one
         waiting = record.waiting_for if status == "waiting" else None
-        return replace(record, status=status, attempts=live.attempt, waiting_for=waiting)
+        return replace(record, status=status, attempts=live.attempt, ended=None, waiting_for=waiting)

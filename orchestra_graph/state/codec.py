@@ -19,7 +19,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from uuid import UUID
@@ -99,6 +99,11 @@ class JsonCodec:
     def dump(self, value: Any) -> str:
         """Write a value that was accepted before."""
         return self.adapter.dump_json(value, **_WRITTEN).decode()
+
+    @cached_property
+    def schema(self) -> Any:
+        """What people are told of the type: its JSON schema. Made once, which takes longer than to store a value."""
+        return self.adapter.json_schema()
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two parsed texts are the same value: sets have no order, and what is left out is the default."""

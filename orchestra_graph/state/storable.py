@@ -116,7 +116,7 @@ def _looks_alike(part: Any) -> str | None:
     members = [a for a in get_args(part) if isinstance(get_origin(a) or a, type)]
     texts = [a for a in members if _is_of(a, _AS_TEXT)]
     enums = [a for a in members if _is_of(a, (enum.Enum,)) and any(isinstance(m.value, str) for m in a)]
-    lists = [a for a in members if _is_of(a, _AS_LIST)]
+    lists = list({get_origin(a) or a: a for a in members if _is_of(a, _AS_LIST)}.values())
     numbers = [a for a in members if a in (int, float) and any(t is Decimal for t in texts)]
     strings = [a for a in members if a is str]
     alike: list[Any] = lists if len(lists) > 1 else []

@@ -14,7 +14,7 @@ queued.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -193,6 +193,7 @@ class Append:
             Their ``run`` and ``key`` are those of the run, and their ``status`` is ``open``, whatever they say.
         closed: Questions that are not open any more, as ``(id, status)``; an answered one stays answered. Done after
             *asked*.
+        withdraw: No question of the run is open any more: those that are become ``withdrawn``. Done after *closed*.
         status: The run's new status, or None where it stays.
         note: With *status*: the new note.
         release: Give the ownership up in the same transaction.
@@ -208,6 +209,7 @@ class Append:
     snapshot: Snapshot | None = None
     asked: Sequence[QuestionRow] = ()
     closed: Sequence[tuple[str, QuestionStatus]] = ()
+    withdraw: bool = False
     status: RunStatus | None = None
     note: str = ""
     release: bool = False
@@ -328,6 +330,22 @@ class Store(Protocol):
         """Questions of one run, or of all, the oldest first; every status where *status* is empty."""
         ...
 
+    async def question(self, run: int, question: str) -> QuestionRow | None:
+        """One question, as it is now; None where it was never asked."""
+        ...
+
+    async def news(self, asked: Mapping[int, Collection[str]], *, now: float | None = None) -> list[QuestionRow]:
+        """Of the questions that somebody waits for, those for which waiting is over. One look, however many runs.
+
+        Args:
+            asked: The ids of the questions, by the number of their run. One that is not there is no news.
+            now: Also those that are open, and whose time is over at this time.
+
+        Returns:
+            As they are now, the oldest first: answered, expired, withdrawn; with *now* maybe open.
+        """
+        ...
+
     async def answer(self, run: int, question: str, answer: str, at: float) -> QuestionRow:
         """Give an open question its answer, once. Durable against a power loss.
 
@@ -349,5 +367,12 @@ class Store(Protocol):
             Whether something may have changed since the last call of this asyncio task, or since the store was opened.
             May be true without need; never misses a change for longer than the store's poll interval. True when the
             store is closed meanwhile.
+        """
+        ...
+
+    async def answers(self, timeout: float) -> bool:  # noqa: ASYNC109
+        """Wait until a question may have been answered; otherwise as `changes`.
+
+        What else this store writes is nothing to wake anybody for. Whatever another process writes may be an answer.
         """
         ...

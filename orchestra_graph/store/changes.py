@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -56,13 +56,15 @@ class Watch:
     Rule 2. While nobody waits, nobody looks: the first who comes finds what happened meanwhile.
     """
 
-    def __init__(self, version: Callable[[], asyncio.Future[int]], now: int, changes: Changes, interval: float):
+    def __init__(
+        self, version: Callable[[], asyncio.Future[int]], now: int, changes: Sequence[Changes], interval: float
+    ):
         """Watch a number that changes when others write.
 
         Args:
             version: Asks for the number.
             now: What it is.
-            changes: Is told when it changed.
+            changes: Are told when it changed.
             interval: Seconds between two looks.
         """
         self._version = version
@@ -73,13 +75,13 @@ class Watch:
         self._look: asyncio.Future[int] | None = None
         self._next: asyncio.TimerHandle | None = None
 
-    async def wait(self, seconds: float) -> bool:
-        """See `Store.changes`."""
+    async def wait(self, changes: Changes, seconds: float) -> bool:
+        """Wait for news of one kind, of others' making, too; see `Store.changes`."""
         self._waiting += 1
         try:
             if self._next is None and self._look is None:
                 self._begin_look()
-            return await self._changes.wait(seconds)
+            return await changes.wait(seconds)
         finally:
             self._waiting -= 1
             if not self._waiting:
@@ -104,6 +106,7 @@ class Watch:
         version = -1 if look.exception() else look.result()
         if version != self._last:
             self._last = version
-            self._changes.happened()
+            for changes in self._changes:
+                changes.happened()
         if self._waiting:
             self._next = asyncio.get_running_loop().call_later(self._interval, self._begin_look)

@@ -1,9 +1,9 @@
 """The door to the thread of an aiosqlite connection.
 
 aiosqlite's own methods take one trip to its thread for each statement: four for BEGIN, INSERT, COMMIT and the cursor,
-which costs more than the commit itself. Here a whole transaction is one trip. aiosqlite has no public way to do that;
-this uses the queue of its thread, which holds ``(future, function)`` in every release since 0.17, and which
-SQLAlchemy's dialect uses as well.
+which costs more than the commit itself. Here a whole transaction is one trip, and so is a whole read. aiosqlite has no
+public way to do that; this uses the queue of its thread, which holds ``(future, function)`` in every release since
+0.17, and which SQLAlchemy's dialect uses as well.
 
 The thread asks of the future only what `Reply` names. `tests/store/test_door.py` fails if a release of aiosqlite
 changes that.
@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 import aiosqlite
 
-__all__ = ["Reply", "hand_over", "sqlite_connection"]
+__all__ = ["Reply", "hand_over", "open_connection", "sqlite_connection"]
 
 
 class Reply(Protocol):
@@ -39,6 +41,22 @@ class Reply(Protocol):
     def set_exception(self, error: BaseException, /) -> None:
         """The function raised."""
         ...
+
+
+async def open_connection(path: Path, patience: float) -> aiosqlite.Connection:
+    """Open a file. Not to be cancelled.
+
+    In autocommit mode: sqlite3 begins no transactions of its own, so a read sees what is committed just then.
+
+    Args:
+        path: The file.
+        patience: Seconds to wait for a lock.
+    """
+    connection = aiosqlite.connect(path, timeout=patience, isolation_level=None)
+    # A store that was never closed shall not keep the process from ending. Before 0.22 the connection is the thread.
+    thread: Any = connection if isinstance(connection, Thread) else connection._thread
+    thread.daemon = True
+    return await connection
 
 
 def hand_over(connection: aiosqlite.Connection, work: Callable[[], Any], reply: Reply) -> None:

@@ -65,6 +65,8 @@ class Ledger:
             db.execute(sql.ASK, _asked(change.run, question))
         for name, status in change.closed:
             db.execute(sql.CLOSE_QUESTION, (status, change.run, name, "answered"))
+        if change.withdraw:
+            db.execute(sql.WITHDRAW, ("withdrawn", change.run, "open"))
         if change.status is not None:
             at = rows[-1].at if rows else self._clock.now()
             db.execute(sql.SET_STATUS, (change.status, change.status, at, change.note, change.run))

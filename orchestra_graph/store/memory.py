@@ -6,7 +6,7 @@ with the object. Opening it again finds them, as a new owner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -60,8 +60,9 @@ class MemoryStore:
         self._shapes: dict[str, str] = {}
         self._blobs: dict[str, str] = {}
         self._cached: dict[str, CachedRow] = {}
-        self._asked: dict[tuple[int, str], None] = {}  # in the order in which they were asked first
+        self._asked: dict[tuple[int, str], int] = {}  # in the order in which they were asked first: which place that is
         self._changes = Changes()
+        self._answers = Changes()
 
     async def __aenter__(self) -> MemoryStore:
         """Open."""
@@ -76,6 +77,7 @@ class MemoryStore:
             kept.row = replace(kept.row, owner=None)
         self._engine = None
         self._changes.happened()
+        self._answers.happened()
 
     # -- writing -------------------------------------------------------------------------------------
 
@@ -149,6 +151,7 @@ class MemoryStore:
         if after is not before:
             kept.questions[question] = after
             self._changes.happened()
+            self._answers.happened()
         return after
 
     def _add_blobs(self, blobs: Mapping[str, str]) -> None:
@@ -160,10 +163,12 @@ class MemoryStore:
         for asked in change.asked:
             if asked.id not in mine or mine[asked.id].status != "answered":
                 mine[asked.id] = replace(asked, run=change.run, key=kept.row.key, status="open")
-                self._asked[change.run, asked.id] = None
+                self._asked.setdefault((change.run, asked.id), len(self._asked))
         for name, status in change.closed:
             if name in mine and mine[name].status != "answered":
                 mine[name] = replace(mine[name], status=status)
+        if change.withdraw:
+            mine.update({n: replace(row, status="withdrawn") for n, row in mine.items() if row.status == "open"})
 
     def _set_status(self, kept: _Kept, change: Append, status: RunStatus) -> None:
         before = kept.row
@@ -251,13 +256,40 @@ class MemoryStore:
     ) -> list[QuestionRow]:
         """See `Store.questions`."""
         self._check_open()
-        rows = [self._runs[number - 1].questions[name] for number, name in self._asked if run in (None, number)]
+        if run is None:
+            rows = [self._runs[number - 1].questions[name] for number, name in self._asked]
+        else:
+            rows = list(kept.questions.values()) if (kept := self._kept(run)) else []
         return [row for row in rows if not status or row.status in status]
+
+    async def question(self, run: int, question: str) -> QuestionRow | None:
+        """See `Store.question`."""
+        self._check_open()
+        kept = self._kept(run)
+        return kept.questions.get(question) if kept else None
+
+    async def news(self, asked: Mapping[int, Collection[str]], *, now: float | None = None) -> list[QuestionRow]:
+        """See `Store.news`."""
+        self._check_open()
+        named = [
+            kept.questions[name]
+            for number, names in asked.items()
+            if (kept := self._kept(number)) is not None
+            for name in names
+            if name in kept.questions
+        ]
+        found = [row for row in named if row.status != "open" or (now is not None and is_over(row.expires_at, now))]
+        return sorted(found, key=lambda row: self._asked[row.run, row.id])
 
     async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Store.changes`."""
         self._check_open()
         return await self._changes.wait(timeout)
+
+    async def answers(self, timeout: float) -> bool:  # noqa: ASYNC109
+        """See `Store.answers`."""
+        self._check_open()
+        return await self._answers.wait(timeout)
 
     # -- inside --------------------------------------------------------------------------------------
 

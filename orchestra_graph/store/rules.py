@@ -31,7 +31,7 @@ def check_follows(change: Append, last: int) -> None:
 
 
 def is_over(expires_at: float | None, now: float) -> bool:
-    """Whether a cached result is not good any more."""
+    """Whether the time of something is over: a cached result is not good any more, a question takes no answer."""
     return expires_at is not None and expires_at <= now
 
 

@@ -1,7 +1,8 @@
 """The store in a SQLite file.
 
-Rule 1. All writes of an open store go through the one connection of its `Writer`; all others may only read.
-Rule 2. What is awaited on a connection is awaited by a task of its own, never by the caller, who may be cancelled.
+Rule 1. All writes of an open store go through the one connection of its `Writer`; those of its `Readers` may only read.
+Rule 2. A caller awaits a future that is told of the result. Connections are opened and closed by a task of its own,
+which nobody cancels.
 Rule 3. A store belongs to the event loop and to the process that opened it. Do not carry it over a fork: open another
 one there.
 """
@@ -10,60 +11,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import AsyncAdaptedQueuePool, Select, event, select
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+import aiosqlite
 
 from orchestra_graph.clock import Clock, SystemClock
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.errors import StoreBusy, StoreClosed, StoreError
+from orchestra_graph.errors import StoreClosed, StoreError
+from orchestra_graph.store import statements as sql
 from orchestra_graph.store.base import Append, LogRow, NewRun, QuestionRow, QuestionStatus, RunRow, Snapshot
 from orchestra_graph.store.changes import Changes, Watch
+from orchestra_graph.store.door import open_connection
 from orchestra_graph.store.faults import store_error
 from orchestra_graph.store.identity import Identity
 from orchestra_graph.store.ledger import AnswerGiven, Ledger
 from orchestra_graph.store.migrate import bring_up_to_date
 from orchestra_graph.store.patience import to_the_end
 from orchestra_graph.store.place import sqlite_path
-from orchestra_graph.store.rows import (
-    SELECT_EVENTS,
-    SELECT_QUESTIONS,
-    SELECT_RUNS,
-    begins_with,
-    log_row,
-    question_row,
-    run_row,
-)
+from orchestra_graph.store.readers import Readers
+from orchestra_graph.store.rows import SELECT_RUNS, begins_with, log_row, question_row, run_row
 from orchestra_graph.store.rules import is_over
-from orchestra_graph.store.tables import blobs, events, graphs, node_cache, questions, runs, snapshots
+from orchestra_graph.store.tables import runs
 from orchestra_graph.store.writer import Durability, Writer
 
 __all__ = ["SqliteStore"]
 
-_READERS = 4
+_READERS = 2
 _POLL = 0.05
-_IN_ONE_QUERY = 500  # old releases of SQLite take at most 999 parameters
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
     """What there is while the store is open."""
 
-    engine: AsyncEngine
-    connection: AsyncConnection
+    readers: Readers
+    connection: aiosqlite.Connection  # the writer's
     identity: Identity
     ledger: Ledger
     writer: Writer
     changes: Changes
+    answers: Changes
     watch: Watch
 
 
@@ -99,7 +91,6 @@ class SqliteStore:
         self._clock: Clock = clock or SystemClock()
         self._busy_timeout = busy_timeout
         self._open: _Open | None = None
-        self._reads: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> SqliteStore:
         """Open the file; make it, or bring it up to date, where that is needed."""
@@ -141,15 +132,15 @@ class SqliteStore:
         """See `Store.answer`."""
         now = self._now()
         given = AnswerGiven(run, question, answer, at)
-        row: QuestionRow = await now.writer.submit(now.ledger.answer, given, sync=True)
+        row: QuestionRow = await now.writer.submit(now.ledger.answer, given, sync=True, then=now.answers.happened)
         return row
 
     # -- reading -------------------------------------------------------------------------------------
 
     async def find(self, key: str) -> RunRow | None:
         """See `Store.find`."""
-        found = await self._read(SELECT_RUNS.where(runs.c.key == key), run_row)
-        return found[0] if found else None
+        found = await self._read(sql.RUN_OF_KEY, key)
+        return run_row(found[0]) if found else None
 
     async def runs(
         self,
@@ -176,53 +167,37 @@ class SqliteStore:
             query = query.where(runs.c.created_at < until)
         if after is not None:
             query = query.where(runs.c.id < after)
-        return await self._read(query, run_row)
+        text, values = sql.spelled(query)
+        return [run_row(row) for row in await self._read(text, *values)]
 
     async def shape(self, fingerprint: str) -> str | None:
         """See `Store.shape`."""
-        found = await self._read(
-            select(graphs.c.shape).where(graphs.c.fingerprint == fingerprint), lambda row: str(row[0])
-        )
-        return found[0] if found else None
+        found = await self._read(sql.SHAPE, fingerprint)
+        return str(found[0][0]) if found else None
 
     async def snapshot(self, run: int) -> Snapshot | None:
         """See `Store.snapshot`."""
-        query = select(snapshots.c.seq, snapshots.c.body).where(snapshots.c.run == run)
-        found = await self._read(query, lambda row: Snapshot(*row))
-        return found[0] if found else None
+        found = await self._read(sql.SNAPSHOT, run)
+        return Snapshot(*found[0]) if found else None
 
     async def log(self, run: int, *, after: int = -1, upto: int | None = None) -> list[LogRow]:
         """See `Store.log`."""
-        query = SELECT_EVENTS.where(events.c.run == run, events.c.seq > after).order_by(events.c.seq)
-        if upto is not None:
-            query = query.where(events.c.seq <= upto)
-        return await self._read(query, log_row)
+        rows = await self._read(sql.LOG, run, after, sys.maxsize if upto is None else upto)
+        return [log_row(row) for row in rows]
 
     async def rows(self, run: int, seqs: Sequence[int]) -> list[LogRow]:
         """See `Store.rows`."""
-        wanted = sorted(set(seqs))
-        found: list[LogRow] = []
-        for start in range(0, len(wanted), _IN_ONE_QUERY):
-            some = wanted[start : start + _IN_ONE_QUERY]
-            query = SELECT_EVENTS.where(events.c.run == run, events.c.seq.in_(some)).order_by(events.c.seq)
-            found += await self._read(query, log_row)
-        return found
+        return [log_row(row) for row in await self._read(sql.ROWS, run, json.dumps(list(seqs)))]
 
     async def blobs(self, hashes: Iterable[str]) -> dict[str, str]:
         """See `Store.blobs`."""
-        wanted = sorted(set(hashes))
-        found: dict[str, str] = {}
-        for start in range(0, len(wanted), _IN_ONE_QUERY):
-            query = select(blobs.c.hash, blobs.c.body).where(blobs.c.hash.in_(wanted[start : start + _IN_ONE_QUERY]))
-            found.update(await self._read(query, lambda row: (row[0], row[1])))
-        return found
+        return dict(await self._read(sql.BLOBS, json.dumps(list(hashes))))
 
     async def cached(self, key: str, now: float) -> str | None:
         """See `Store.cached`."""
-        query = select(node_cache.c.body, node_cache.c.expires_at).where(node_cache.c.key == key)
-        for body, expires_at in await self._read(query, lambda row: (str(row[0]), row[1])):
+        for body, expires_at in await self._read(sql.CACHED, key):
             if not is_over(expires_at, now):
-                return body
+                return str(body)
             opened = self._now()
             await opened.writer.submit(opened.ledger.drop_cached, (key, now))
         return None
@@ -231,16 +206,33 @@ class SqliteStore:
         self, run: int | None = None, *, status: Sequence[QuestionStatus] = ("open",)
     ) -> list[QuestionRow]:
         """See `Store.questions`."""
-        query = SELECT_QUESTIONS.order_by(questions.c.id)
-        if run is not None:
-            query = query.where(questions.c.run == run)
+        text, with_status = _QUESTIONS[run is not None]
+        of_run = () if run is None else (run,)
         if status:
-            query = query.where(questions.c.status.in_(status))
-        return await self._read(query, question_row)
+            rows = await self._read(with_status, *of_run, json.dumps(list(status)))
+        else:
+            rows = await self._read(text, *of_run)
+        return [question_row(row) for row in rows]
+
+    async def question(self, run: int, question: str) -> QuestionRow | None:
+        """See `Store.question`."""
+        found = await self._read(sql.QUESTION, run, question)
+        return question_row(found[0]) if found else None
+
+    async def news(self, asked: Mapping[int, Collection[str]], *, now: float | None = None) -> list[QuestionRow]:
+        """See `Store.news`."""
+        named = [(number, name) for number, names in asked.items() for name in names]
+        return [question_row(row) for row in await self._read(sql.NEWS, json.dumps(named), "open", now)]
 
     async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Store.changes`."""
-        return await self._now().watch.wait(timeout)
+        now = self._now()
+        return await now.watch.wait(now.changes, timeout)
+
+    async def answers(self, timeout: float) -> bool:  # noqa: ASYNC109
+        """See `Store.answers`."""
+        now = self._now()
+        return await now.watch.wait(now.answers, timeout)
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -249,86 +241,58 @@ class SqliteStore:
             raise StoreClosed(self.url, "the store is not open. Use it inside of   async with store:")
         return self._open
 
-    async def _read(self, query: Select[Any], make: Callable[[Sequence[Any]], T]) -> list[T]:
-        task = asyncio.ensure_future(self._fetch(self._now().engine, query, make))
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
-        return await asyncio.shield(task)
-
-    async def _fetch(self, engine: AsyncEngine, query: Select[Any], make: Callable[[Sequence[Any]], T]) -> list[T]:
-        try:
-            async with engine.connect() as connection:
-                return [make(row) for row in await connection.execute(query)]
-        except DBAPIError as error:
-            raise self._as_ours(error) from error
-        except PoolTimeout as error:
-            raise StoreBusy(
-                self.url, "too many readers wait for one of its connections. Read less at a time"
-            ) from error
-
-    def _as_ours(self, error: DBAPIError) -> Exception:
-        return store_error(self.url, error.orig) if isinstance(error.orig, sqlite3.Error) else error
+    async def _read(self, text: str, *values: Any) -> list[Any]:
+        return await self._now().readers.read(text, values)
 
     async def _start(self) -> None:
         await asyncio.to_thread(bring_up_to_date, self._path, self.url)
-        engine = self._make_engine()
-        connection = engine.connect()
+        readers = Readers(self.url)
         try:
-            await connection.start()
-            self._open = await self._set_up(engine, connection)
-        except BaseException as error:
+            connection = await open_connection(self._path, self._busy_timeout)
+        except sqlite3.Error as error:
+            raise store_error(self.url, error) from error
+        try:
+            opened = await self._set_up(readers, connection)
+            await readers.open(self._path, _READERS, self._busy_timeout)
+        except BaseException:
+            await readers.close()
             await connection.close()
-            await engine.dispose()
-            if isinstance(error, DBAPIError):
-                raise self._as_ours(error) from error
             raise
+        self._open = opened
 
-    def _make_engine(self) -> AsyncEngine:
-        # In autocommit mode sqlite3 begins no transactions of its own: a read sees what is committed just then.
-        engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(self._path)),
-            poolclass=AsyncAdaptedQueuePool,  # SQLAlchemy before 2.0.38 would open the file for each read
-            pool_size=_READERS + 1,
-            max_overflow=0,
-            connect_args={"timeout": self._busy_timeout, "isolation_level": None},
-        )
-        event.listen(engine.sync_engine, "connect", _only_read)
-        return engine
-
-    async def _set_up(self, engine: AsyncEngine, connection: AsyncConnection) -> _Open:
-        """Make *connection* the writing one; it is never given back to the pool before the end."""
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        changes = Changes()
-        writer = Writer(driver, self.url, self._durability, changes.happened)
+    async def _set_up(self, readers: Readers, connection: aiosqlite.Connection) -> _Open:
+        """Make *connection* the writing one."""
+        changes, answers = Changes(), Changes()
+        writer = Writer(connection, self.url, self._durability, changes.happened)
         try:
             version = await writer.ask(_may_write)
         except sqlite3.Error as error:
             raise store_error(self.url, error) from error
-        watch = Watch(lambda: writer.ask(_data_version), version, changes, _POLL)
+        watch = Watch(lambda: writer.ask(_data_version), version, (changes, answers), _POLL)
         identity = Identity(self._path, self.url)
-        return _Open(engine, connection, identity, Ledger(self.url, identity, self._clock), writer, changes, watch)
+        ledger = Ledger(self.url, identity, self._clock)
+        return _Open(readers, connection, identity, ledger, writer, changes, answers, watch)
 
     async def _stop(self, opened: _Open) -> None:
         opened.changes.happened()  # whoever waits for a change shall wait no longer
+        opened.answers.happened()
         await opened.writer.finish()
         if opened.identity.is_secured:
             # Where this cannot be stored, the lock says it: nobody waits for an engine whose lock is free.
             with contextlib.suppress(StoreError):
                 await opened.writer.submit(opened.ledger.sign_out, None)
             opened.identity.give_up()
-        await asyncio.gather(*self._reads, return_exceptions=True)
+        await opened.readers.close()
         await opened.connection.close()
-        await opened.engine.dispose()
 
 
-def _only_read(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA query_only = ON")
-    cursor.close()
+_QUESTIONS = {
+    False: (sql.QUESTIONS, sql.QUESTIONS_WITH_STATUS),
+    True: (sql.QUESTIONS_OF_RUN, sql.QUESTIONS_OF_RUN_WITH_STATUS),
+}
 
 
 def _may_write(database: sqlite3.Connection) -> int:
-    database.execute("PRAGMA query_only = OFF")
     database.execute("PRAGMA journal_mode = WAL").fetchone()
     return _data_version(database)
 

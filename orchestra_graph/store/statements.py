@@ -1,19 +1,34 @@
-"""The SQL of every write, compiled once from the tables into text for the sqlite3 module.
+"""The SQL of every write and of the reads, compiled once from the tables into text for the sqlite3 module.
 
 Each statement names its parameters in the order in which its values are given; a compile that orders them otherwise
-is an error at import.
+is an error at import. A parameter that is a list is JSON text: so the statement is the same however many there are,
+and may have any number of them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, func, null, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ClauseElement
 
-from orchestra_graph.store.rows import SELECT_QUESTIONS, SELECT_RUNS
+from orchestra_graph.store.rows import SELECT_EVENTS, SELECT_QUESTIONS, SELECT_RUNS
 from orchestra_graph.store.tables import (
     blob_uses,
     blobs,
@@ -35,22 +50,35 @@ __all__ = [
     "ADD_RUN",
     "ANSWER",
     "ASK",
+    "BLOBS",
+    "CACHED",
     "CLOSE_QUESTION",
     "DELETE_ENGINE",
     "DROP_CACHED",
     "ENGINE",
     "ENGINES",
     "HEAD",
+    "LOG",
+    "NEWS",
     "OPEN_NAMES",
     "QUESTION",
+    "QUESTIONS",
+    "QUESTIONS_OF_RUN",
+    "QUESTIONS_OF_RUN_WITH_STATUS",
+    "QUESTIONS_WITH_STATUS",
     "RELEASE",
     "RELEASE_ALL",
+    "ROWS",
     "RUN",
     "RUN_OF_KEY",
     "SET_CACHED",
     "SET_SNAPSHOT",
     "SET_STATUS",
+    "SHAPE",
+    "SNAPSHOT",
     "TAKE",
+    "WITHDRAW",
+    "spelled",
 ]
 
 _DIALECT = sqlite.dialect()
@@ -62,6 +90,17 @@ def _sql(statement: ClauseElement, *order: str) -> str:
     if found != order:
         raise AssertionError(f"the parameters of {compiled} are {found}, not {order}")
     return str(compiled)
+
+
+def spelled(query: Select[Any]) -> tuple[str, tuple[Any, ...]]:
+    """The text of a query that is put together each time, and its values."""
+    compiled: Any = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup or ())
+
+
+def _among(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Whether a column is one of the elements of a JSON list."""
+    return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
 
 
 def _insert(table: Any, *names: str) -> Any:
@@ -190,6 +229,51 @@ TAKE = _sql(
 RELEASE = _sql(update(runs).values(owner=null()).where(runs.c.id == bindparam("b_run")), "b_run")
 RELEASE_ALL = _sql(update(runs).values(owner=null()).where(runs.c.owner == bindparam("who")), "who")
 
+# At the end of a run: what is still asked.
+WITHDRAW = _sql(
+    update(questions)
+    .values(status=bindparam("new"))
+    .where(questions.c.run == bindparam("b_run"), questions.c.status == bindparam("open")),
+    "new",
+    "b_run",
+    "open",
+)
+
 ENGINE = _sql(select(engines.c.pid, engines.c.host).where(engines.c.id == bindparam("who")), "who")
 ENGINES = _sql(select(engines.c.id))
 DELETE_ENGINE = _sql(delete(engines).where(engines.c.id == bindparam("who")), "who")
+
+SHAPE = _sql(select(graphs.c.shape).where(graphs.c.fingerprint == bindparam("fingerprint")), "fingerprint")
+SNAPSHOT = _sql(select(snapshots.c.seq, snapshots.c.body).where(snapshots.c.run == bindparam("b_run")), "b_run")
+BLOBS = _sql(select(blobs.c.hash, blobs.c.body).where(_among(blobs.c.hash, "hashes")), "hashes")
+CACHED = _sql(select(node_cache.c.body, node_cache.c.expires_at).where(node_cache.c.key == bindparam("b_key")), "b_key")
+
+_events = SELECT_EVENTS.where(events.c.run == bindparam("b_run")).order_by(events.c.seq)
+LOG = _sql(
+    _events.where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("upto")), "b_run", "after", "upto"
+)
+ROWS = _sql(_events.where(_among(events.c.seq, "seqs")), "b_run", "seqs")
+
+_questions = SELECT_QUESTIONS.order_by(questions.c.id)
+_questions_of_run = _questions.where(questions.c.run == bindparam("b_run"))
+QUESTIONS = _sql(_questions)
+QUESTIONS_WITH_STATUS = _sql(_questions.where(_among(questions.c.status, "statuses")), "statuses")
+QUESTIONS_OF_RUN = _sql(_questions_of_run, "b_run")
+QUESTIONS_OF_RUN_WITH_STATUS = _sql(
+    _questions_of_run.where(_among(questions.c.status, "statuses")), "b_run", "statuses"
+)
+
+# Of questions named by a JSON list of [run, question]: each costs one look into the index, whatever else there is.
+_named = func.json_each(bindparam("named")).table_valued("value").c.value
+_is_named = and_(
+    questions.c.run == func.json_extract(_named, literal_column("'$[0]'")),
+    questions.c.name == func.json_extract(_named, literal_column("'$[1]'")),
+)
+NEWS = _sql(
+    SELECT_QUESTIONS.join(_named.table, _is_named)
+    .where(or_(questions.c.status != bindparam("open"), questions.c.expires_at <= bindparam("now")))
+    .order_by(questions.c.id),
+    "named",
+    "open",
+    "now",
+)

@@ -39,6 +39,7 @@ class _Job(NamedTuple):
         what: Its argument.
         sync: Must survive a power loss.
         chain: The run whose log it continues, or None: see rule 4.
+        then: Called in the event loop when it is stored, whether somebody waits for it or not; or None.
         future: Who waits for it.
     """
 
@@ -46,6 +47,7 @@ class _Job(NamedTuple):
     what: Any
     sync: bool
     chain: int | None
+    then: Callable[[], None] | None
     future: asyncio.Future[Any]
 
 
@@ -90,6 +92,7 @@ class Writer:
         *,
         sync: bool = False,
         chain: int | None = None,
+        then: Callable[[], None] | None = None,
     ) -> asyncio.Future[Any]:
         """Queue a write; the order of the calls is the order of the writes.
 
@@ -99,12 +102,13 @@ class Writer:
             what: Its second argument.
             sync: It must survive a power loss.
             chain: The run whose log it continues.
+            then: Called in the event loop when it is stored.
 
         Returns:
             Done when it is stored. Cancelling it does not take the write back.
         """
         future = self._loop.create_future()
-        self._queue.append(_Job(do, what, sync, chain, future))
+        self._queue.append(_Job(do, what, sync, chain, then, future))
         if not self._in_flight:
             self._fly()
         return future
@@ -137,6 +141,8 @@ class Writer:
         if wrote:
             self._committed()
         for job, outcome in (*zip(jobs, outcomes, strict=True), *behind):
+            if job.then is not None and type(outcome) is not _Failed:
+                job.then()
             self._tell(job.future, outcome)
         if self._landed is not None and not self._landed.done():
             self._landed.set_result(None)

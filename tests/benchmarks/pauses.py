@@ -42,16 +42,16 @@ graph.start(sort)
 graph.chain(sort, agree, reply)
 
 
-async def _park(url: str) -> None:
+async def _park(url: str, runs: int = RUNS) -> None:
     async def one(engine: Engine, number: int) -> None:
         outcome = await (await engine.start(graph, Case(text=f"case {number}"), key=f"case-{number}")).wait()
         assert isinstance(outcome, Waiting)
 
     async with Engine(url, graphs=[graph]) as engine:
-        await asyncio.gather(*(one(engine, number) for number in range(RUNS)))
+        await asyncio.gather(*(one(engine, number) for number in range(runs)))
 
 
-async def _finish(url: str) -> None:
+async def _finish(url: str, runs: int = RUNS) -> None:
     async def one(engine: Engine, number: int) -> None:
         run = await engine.get(f"case-{number}", graph)
         [question] = await run.questions()
@@ -61,13 +61,15 @@ async def _finish(url: str) -> None:
         assert outcome.state.reply == f"CASE {number}: True"
 
     async with Engine(url, graphs=[graph]) as engine:
-        await asyncio.gather(*(one(engine, number) for number in range(RUNS)))
+        await asyncio.gather(*(one(engine, number) for number in range(runs)))
 
 
 async def measure(folder: Path) -> list[Figure]:
     """Both halves beside a bare commit of each row that was stored."""
     path = folder / "pauses.db"
-    url = f"sqlite:///{path}"
+    url, warm = f"sqlite:///{path}", f"sqlite:///{folder / 'warm.db'}"
+    await _park(warm, 5)
+    await _finish(warm, 5)
     began = time.perf_counter()
     await _park(url)
     parked, rows = time.perf_counter() - began, count(path)
@@ -80,13 +82,13 @@ async def measure(folder: Path) -> list[Figure]:
         Figure(
             f"{RUNS} runs up to their question, beside a bare commit of each row",
             parked / (rows * one),
-            80.0,
+            40.0,
             f"{parked * each:.1f} ms a run",
         ),
         Figure(
             f"{RUNS} answered and driven to the end, beside the same",
             finished / (rest * one),
-            120.0,
+            40.0,
             f"{finished * each:.1f} ms a run",
         ),
     ]

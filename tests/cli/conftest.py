@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import orchestra_graph.cli
 from orchestra_graph.cli.main import cli
-from tests.cli.graphs import DESK, ENDINGS
+from tests.cli.graphs import DESK, ENDINGS, HANGING
 
 # The commands are imported when they are first used. Were that while a test has replaced a function for a moment, they
 # would keep the replacement.
@@ -50,6 +51,19 @@ class Shell:
         """Start it as a process of its own."""
         usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder}
         return subprocess.Popen([sys.executable, "-m", "orchestra_graph", *words], text=True, **{**usual, **options})
+
+    def hanging(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a process whose run is in the node `hang` of `hanging.py`, until there is a file `go`."""
+        told = self.folder / "started"
+        os.mkfifo(told)
+        self.write("hanging.py", HANGING.replace('Path("started").touch()', 'Path("started").write_text("yes")'))
+        ours = os.open(told, os.O_RDONLY | os.O_NONBLOCK)
+        process = self.process("run", "hanging.py", *words, **options)
+        while not (select.select([ours], [], [], 0.1)[0] and os.read(ours, 3)):
+            assert process.poll() is None, process.communicate()
+        os.close(ours)
+        told.unlink()
+        return process
 
     def write(self, name: str, text: str) -> Path:
         """Write a file."""

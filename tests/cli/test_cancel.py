@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 from tests.cli.conftest import Shell
-from tests.cli.graphs import HANGING
 
 
 def test_a_waiting_run_is_cancelled_without_its_code_and_asks_nothing_any_more(shell: Shell) -> None:
@@ -33,10 +30,7 @@ def test_what_has_ended_cannot_be_cancelled(shell: Shell) -> None:
 
 
 def test_a_run_that_another_process_drives_is_not_cancelled_from_here(shell: Shell) -> None:
-    os.mkfifo(shell.folder / "started")
-    shell.write("hanging.py", HANGING.replace('Path("started").touch()', 'Path("started").write_text("yes")'))
-    process = shell.process("run", "hanging.py", "--key", "r1")
-    (shell.folder / "started").read_text()
+    process = shell.hanging("--key", "r1")
     result = shell("cancel", "r1")
     process.kill()
     process.communicate()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import sqlite3
 from importlib import metadata
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Shell
-from tests.cli.graphs import HANGING, WRONG
+from tests.cli.graphs import WRONG
 
 
 def findings(shell: Shell, *words: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
@@ -109,10 +108,7 @@ def test_little_room_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_run_whose_process_died_is_told_and_one_that_is_driven_is_not(shell: Shell) -> None:
-    os.mkfifo(shell.folder / "started")
-    shell.write("hanging.py", HANGING.replace('Path("started").touch()', 'Path("started").write_text("yes")'))
-    process = shell.process("run", "hanging.py", "--key", "r1")
-    (shell.folder / "started").read_text()
+    process = shell.hanging("--key", "r1")
     assert findings(shell)["runs"][0]["what"] == "1 running"
     process.kill()
     process.communicate()

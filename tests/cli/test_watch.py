@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Shell
-from tests.cli.graphs import HANGING
 
 
 def test_a_run_that_rests_is_told_from_its_start(shell: Shell) -> None:
@@ -82,11 +80,7 @@ def test_an_error_is_one_line_too(shell: Shell) -> None:
 @contextmanager
 def watched(shell: Shell, *words: str) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
     """A run that hangs in its second node, and a process that watches it and has seen that node start."""
-    os.mkfifo(shell.folder / "started")
-    shell.write("hanging.py", HANGING.replace('Path("started").touch()', 'Path("started").write_text("yes")'))
-    run = shell.process("run", "hanging.py", "--key", "r1", preexec_fn=_hear_interrupts)
-    (shell.folder / "started").read_text()
-    (shell.folder / "started").unlink()
+    run = shell.hanging("--key", "r1", preexec_fn=_hear_interrupts)
     watch = shell.process("watch", "r1", *words, preexec_fn=_hear_interrupts)
     try:
         yield run, watch

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.run import activation_id
+from orchestra_graph.graph.plan import Cap
 from orchestra_graph.graph.topology import Stamp
 from tests.core.graphs import Case
 from tests.core.oracle import Arrival, Interpreter, Item, Past, Place, Regions, Starved, union_of
@@ -222,8 +224,9 @@ class Follow(Interpreter):
         return place in self.over
 
     def arrived(self, join: int, stamp: Stamp, arrival: Arrival) -> None:
+        if (join, stamp) not in self.waiting or self.regions.rule[join].races:
+            self.touched.append((join, stamp))
         self.waiting.setdefault((join, stamp), []).append(arrival)
-        self.touched.append((join, stamp))
 
     def settle(self) -> None:
         """See to the limits; then fire what may fire, first where tokens came, in the order in which they came."""
@@ -350,10 +353,10 @@ class Follow(Interpreter):
                 continue
             self.decided.add((number, at))
             others = set(members) - {winner}
-            self._lose(lambda vertex, stamp, o=others: self._loses(vertex, stamp, o, at))
+            self._lose(partial(self._loses, others, at))
             self.over |= {(member, at) for member in others}
 
-    def _loses(self, vertex: int, stamp: Stamp, others: set[int], at: Stamp) -> bool:
+    def _loses(self, others: set[int], at: Stamp, vertex: int, stamp: Stamp) -> bool:
         if vertex in others and stamp == at:
             return True
         inside = [c for c in self.plan.calls if c.enter in others and vertex in c.members]
@@ -402,7 +405,12 @@ class Follow(Interpreter):
                 self.refused.append((item.id, number, item.stamp[: cap.depth]))
 
     def _count_step(self, item: Item) -> None:
-        """A node is done; in a limited loop with more to do, it may have been the last that was allowed."""
+        """A node is done; in a limited loop with more to do, it may have been the last that was allowed.
+
+        To go into a graph and to come out of it is nobody's step.
+        """
+        if self.plan.nodes[item.vertex].kind in ("enter", "leave"):
+            return
         for number, cap in enumerate(self.plan.caps):
             at = (number, item.stamp[: cap.depth])
             if cap.kind == "steps" and item.vertex in cap.members:
@@ -414,7 +422,7 @@ class Follow(Interpreter):
         while self.refused:
             identity, number, around = self.refused.pop(0)
             cap = self.plan.caps[number]
-            inside = [s for v, s in self._items() if v in cap.members and s[: cap.depth] == around]
+            inside = [stamp for vertex, stamp in self._items() if _is_inside(cap, around, vertex, stamp)]
             if not inside or (identity is not None and identity not in self.active):
                 continue
             if cap.edge is None:
@@ -423,7 +431,7 @@ class Follow(Interpreter):
             if cap.kind != "turns":
                 self.reached.add((number, around))
             source = self._from(cap.vertex, around, inside) if identity is None else self.active[identity]
-            past = self._withdraw(lambda v, s, c=cap, a=around: v in c.members and s[: c.depth] == a)
+            past = self._withdraw(partial(_is_inside, cap, around))
             known = set(self.active)
             self.send(cap.edge, source, past)
             for started in self.active.keys() - known:
@@ -456,3 +464,8 @@ class Follow(Interpreter):
 
     def _items(self) -> list[Place]:
         return [(i.vertex, i.stamp) for i in self.active.values()] + list(self.waiting)
+
+
+def _is_inside(cap: Cap, around: Stamp, vertex: int, stamp: Stamp) -> bool:
+    """Whether a place is in one instance of what is limited."""
+    return vertex in cap.members and stamp[: cap.depth] == around

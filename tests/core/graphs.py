@@ -97,11 +97,14 @@ class Inside:
     members: frozenset[int]
 
 
+BoundKind = Literal["turns", "steps", "seconds"]
+
+
 @dataclass(slots=True, eq=False)
 class Bound:
     """A limit of a draft: of the loop around *vertex* or of that vertex; of a call or (0) of all, with *whole*."""
 
-    kind: Literal["turns", "steps", "seconds"]
+    kind: BoundKind
     allowed: float
     vertex: int
     way: Arc | None
@@ -188,9 +191,10 @@ class Draft:
 
     def join_in(self, vertex: int, beside: int) -> None:
         """Put a new vertex into all bodies around another one."""
-        for body in [*self.forks, *self.calls]:
-            if beside in body.members:
-                body.members |= {vertex}
+        for fork in self.forks:
+            fork.members |= {vertex} if beside in fork.members else set()
+        for call in self.calls:
+            call.members |= {vertex} if beside in call.members else set()
 
     def plan(self, name: str = "random") -> Plan:
         """The frozen plan."""
@@ -824,9 +828,10 @@ def _put_in_races(chance: random.Random, draft: Draft) -> None:
 
 def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
     """Limits of loops, of nodes, of the graphs inside and of the whole; with a way out whose target is outside."""
-    works = _works(draft)
+    works = [*_works(draft), *(c.enter for c in draft.calls)]
+    kinds: tuple[BoundKind, ...] = ("turns", "turns", "steps", "seconds")
     for _ in range(chance.choice((0, 1, 1, 2))):
-        kind = chance.choice(("turns", "turns", "steps", "seconds"))
+        kind = chance.choice(kinds)
         allowed = chance.choice((1, 2, 3)) if kind == "turns" else chance.choice((2, 3, 5, 8))
         whole = kind != "turns" and chance.random() < 0.25
         vertex = chance.choice([0, *(c.enter for c in draft.calls)] if whole else works)

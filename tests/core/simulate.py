@@ -476,14 +476,14 @@ class Watch:
 
     def after(self, run: RunState, event: Event) -> None:
         """Look at the state after *event*."""
+        if self.follow:
+            self._model(run, event)
         if run.status != "cancelled":
             self._counts(run)
         self._waves(run)
         self._instances(run)
         self._nothing_was_missed(run)
         self._nobody_waits_beside_a_free_place(run)
-        if self.follow:
-            self._model(run, event)
 
     def _items(self, run: RunState) -> list[tuple[int, Stamp]]:
         activations = [(a.vertex, a.stamp) for a in run.live.values()]

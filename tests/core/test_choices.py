@@ -382,6 +382,17 @@ def test_a_loser_stays_one_though_what_leads_to_it_was_excused_meanwhile() -> No
         play.finish("j")
 
 
+def test_a_run_ends_though_its_last_branch_was_taken_in_by_a_loser() -> None:
+    """Two races that lead to each other: the compiler refuses them, and the core does not hang."""
+    play = Play(plan_of("START a d", "a c", "d b e", "b END", "c END", "e END", races=["a b", "c d"]))
+    play.begin()
+    play.finish("a", log=["a"])
+    play.finish("d", "b", log=["d"])
+    assert play.live == []
+    assert play.status == "done"
+    assert play.final["log"] == ["-", "a", "d"]
+
+
 def test_a_failed_member_does_not_win() -> None:
     play = Watched(plan_of(*RACE, races=["a b"], errors=["a x"]))
     play.finish("f")

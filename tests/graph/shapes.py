@@ -56,8 +56,17 @@ def shape(
     *,
     eaches: Iterable[Each] = (),
     rules: Mapping[int, JoinRule] | None = None,
+    instead: Mapping[int, Sequence[int]] | None = None,
 ) -> Model:
-    """Make a model of the groups of each vertex; a vertex that may take nothing gets an edge to the end."""
+    """Make a model of the groups of each vertex; a vertex that may take nothing gets an edge to the end.
+
+    Args:
+        size: The number of vertices.
+        groups: What each may follow.
+        eaches: The eaches.
+        rules: The join rules that are set.
+        instead: Where a vertex leads when it has failed, or when a limit is reached: to one of these.
+    """
     edges: list[tuple[int, int]] = []
     ways: list[Ways] = []
     scopes: list[Scope] = []
@@ -77,7 +86,8 @@ def shape(
             empty = () if each.collector == v else (edge(v, each.collector),)
             choices.append(_alternatives([many] if each.filled else [many, empty]))
         drop = edge(v, size - 1) if all(() in group.least for group in choices) else None
-        ways.append(Ways(tuple(choices), drop, many))
+        other = tuple((edge(v, target),) for target in (instead or {}).get(v, ()))
+        ways.append(Ways(tuple(choices), drop, many, other))
     ways.append(Ways())
     return Model(Topology(size, edges, rules=rules or {}, scopes=scopes), ways)
 

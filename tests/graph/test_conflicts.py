@@ -154,6 +154,49 @@ def test_two_tokens_in_a_loop_that_is_entered_in_two_places_are_found() -> None:
         assert any(pairs.places({1, 2}.__contains__)) is expected
 
 
+def test_rivals_do_not_conflict_and_nothing_behind_them_does() -> None:
+    # 0 -> {1, 2}; 1 -> 3 -> 5, 2 -> 4 -> 5; 1 and 2 race
+    groups: dict[int, list[Group]] = {
+        0: [("and", [1, 2])],
+        1: [("and", [3])],
+        2: [("and", [4])],
+        3: [("and", [5])],
+        4: [("and", [5])],
+    }
+    model = shape(7, groups)
+    writes = [int(v in (3, 4)) for v in range(7)]
+
+    assert set(Pairs(model.topology, model.ways).conflicts(writes, [0] * 7)) == {5}
+    assert not Pairs(model.topology, model.ways, races=[(1, 2)]).conflicts(writes, [0] * 7)
+
+
+def test_the_rivals_of_two_turns_may_both_get_through() -> None:
+    # 0 -> 1 -> {2, 3}, both of which go back to 1 or end: 2 may win one turn, 3 another
+    model = shape(
+        6, {0: [("and", [1])], 1: [("and", [2, 3, 4])], 2: [("and", [5])], 3: [("and", [5])], 4: [("xor", [1, 5])]}
+    )
+    pairs = Pairs(model.topology, model.ways, races=[(2, 3)])
+
+    assert set(pairs.conflicts([int(v in (2, 3)) for v in range(6)], [0] * 6)) == {5}
+
+
+def test_what_a_failed_vertex_would_have_written_does_not_conflict() -> None:
+    # 0 -> {1, 2}; 1 fails to 3; {2, 3} -> 4
+    groups: dict[int, list[Group]] = {0: [("and", [1, 2])], 1: [("and", [5])], 2: [("and", [4])], 3: [("and", [4])]}
+    model = shape(6, {**groups, 4: [("and", [5])]}, instead={1: [3]})
+
+    assert joins(model, [1, 2]) == {5}
+    assert 4 in joins(model, [3, 2])
+
+
+def test_the_edges_by_which_two_come_to_a_join_are_told() -> None:
+    parallel, either = diamond(PARALLEL), diamond(("xor", [2, 3]))
+    edges = frozenset({parallel.edge(2, 4), parallel.edge(3, 4)})
+
+    assert Pairs(parallel.topology, parallel.ways).arrivals(4) == {edges}
+    assert Pairs(either.topology, either.ways).arrivals(4) == set()
+
+
 # -- random graphs ---------------------------------------------------------------------------------------
 
 FIELDS = 6

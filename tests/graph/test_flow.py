@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestra_graph.graph.flow import Facts, Flow, Waves
+from orchestra_graph.graph.flow import Ending, Facts, Flow, Losses, Race, Waves, Withdrawal, solve
 from orchestra_graph.graph.policies import JoinRule
 from tests.graph.drawing import draw
 from tests.graph.player import Newest, Player, bits
@@ -250,6 +250,160 @@ def test_a_walk_round_a_loop_leads_from_a_vertex_to_itself() -> None:
 
     assert flow(model, start=1).walk(1, 0) == (1, 2, 1)
     assert flow(model, breaks=[1], initial=True).walk(1, 0) == (1, 2, 1)
+
+
+# -- what is lost ----------------------------------------------------------------------------------------
+
+
+def lossy(
+    model: Model, losses: Losses, makes: Sequence[int] = (), breaks: Sequence[int] = (), *, initial: int = 0
+) -> Flow:
+    """The flow of one fact in a graph in which tokens get lost."""
+    facts = Facts(
+        count=1,
+        initial=initial,
+        makes=[int(v in makes) for v in range(model.size)],
+        breaks=[int(v in breaks) for v in range(model.size)],
+    )
+    return solve(Waves(model.topology, model.ways, losses), facts)
+
+
+def test_what_a_failed_vertex_would_have_written_does_not_hold_on_the_way_of_the_error() -> None:
+    # 0 -> 1 -> 2 -> 4, 1 fails to 3 -> 4
+    line: dict[int, list[Group]] = {0: [("and", [1])], 1: [("and", [2])], 2: [("and", [4])], 3: [("and", [4])]}
+    model = shape(6, line, instead={1: [3]})
+
+    found = flow(model, makes=[1])
+
+    assert found.before[2]
+    assert not found.before[3]
+    assert not found.before[4]
+    assert flow(model, breaks=[1], initial=True).before[3]
+    assert flow(model, makes=[1, 3]).before[4]
+
+
+def test_a_branch_that_may_lose_its_token_may_be_missing() -> None:
+    lost = Losses(vertices=frozenset({2}))
+
+    assert lossy(diamond(), Losses(), makes=[2]).before[4]
+    assert not lossy(diamond(), lost, makes=[2]).before[4]
+    assert lossy(diamond(), lost, makes=[3]).before[4]
+
+
+# 0 -> 1 -> {2, 3, 4} -> 5 -> 6, where 2 and 3 race
+def rivals() -> tuple[Model, Losses]:
+    groups: dict[int, list[Group]] = {0: [("and", [1])], 1: [("and", [2, 3, 4])], 5: [("and", [6])]}
+    groups |= {v: [("and", [5])] for v in (2, 3, 4)}
+    race = Race(regions=(), lost=(frozenset({3}), frozenset({2})))
+    return shape(7, groups), Losses(races=[race])
+
+
+def test_one_of_the_rivals_wins() -> None:
+    model, losses = rivals()
+
+    assert lossy(model, losses, makes=[2, 3]).before[5]
+    assert not lossy(model, losses, makes=[2]).before[5]
+    assert lossy(model, losses, makes=[4]).before[5]
+
+
+def test_a_bad_write_of_a_rival_may_be_the_newer_one() -> None:
+    model, losses = rivals()
+
+    assert not lossy(model, losses, makes=[4], breaks=[2]).before[5]
+
+
+# 0 -> 1 -> 2 -> 3 -> 1 | 4; a limit of 1 or 2 leads to 5
+def limited(vertex: int, *, counts: bool = True, in_turn: bool = True) -> tuple[Model, Losses]:
+    groups: dict[int, list[Group]] = {
+        0: [("and", [1])],
+        1: [("and", [2])],
+        2: [("and", [3])],
+        3: [("xor", [1, 4])],
+        4: [("and", [6])],
+        5: [("and", [6])],
+    }
+    model = shape(7, groups, instead={vertex: [5]})
+    members = frozenset({1, 2, 3})
+    return model, Losses(
+        limits=[Withdrawal(edge=model.edge(vertex, 5), members=members, counts=counts, in_turn=in_turn)]
+    )
+
+
+@pytest.mark.parametrize("vertex", [1, 2])
+def test_a_limit_on_turns_comes_after_a_whole_turn(vertex: int) -> None:
+    model, losses = limited(vertex)
+
+    assert lossy(model, losses, makes=[3]).before[5]
+    assert lossy(model, losses, makes=[2]).before[5]
+    assert not lossy(model, losses, makes=[4]).before[5]
+    assert not lossy(model, losses, makes=[2], breaks=[3]).before[5]
+
+
+def test_a_limit_on_time_may_come_at_once() -> None:
+    assert not lossy(*limited(1, counts=False), makes=[3]).before[5]
+    assert lossy(*limited(1, counts=False), initial=1).before[5]
+    assert not lossy(*limited(1, counts=False), breaks=[2], initial=1).before[5]
+
+
+def test_of_what_may_run_twice_at_once_nothing_is_said() -> None:
+    assert not lossy(*limited(1, in_turn=False), makes=[3]).before[5]
+
+
+def test_a_limit_takes_the_place_of_the_branch_that_it_withdraws() -> None:
+    # 0 -> {1, 5} -> 4; 1 -> 1 | 4; a limit of 1 leads to 2 -> 4
+    groups: dict[int, list[Group]] = {
+        0: [("and", [1, 5])],
+        1: [("xor", [1, 4])],
+        2: [("and", [4])],
+        5: [("and", [4])],
+        4: [("and", [6])],
+        3: [("and", [4])],
+    }
+    model = shape(7, {**groups, 5: [("and", [3])]}, instead={1: [2]})
+    losses = Losses(limits=[Withdrawal(edge=model.edge(1, 2), members=frozenset({1}))])
+
+    assert lossy(model, losses, makes=[1, 2]).before[4]
+    assert not lossy(model, losses, makes=[1]).before[4]
+    assert lossy(model, losses, makes=[5]).before[4]
+
+
+def test_what_is_lost_at_an_early_end_does_not_hold_behind_it() -> None:
+    # 0 -> 1 -> {2, 3} -> 4 -> 5, where 1 and 4 are the ends of a graph, and 3 ends it
+    losses = Losses(ends=[Ending(enter=1, leave=4, lost=frozenset({2}))])
+
+    assert not lossy(diamond(), losses, makes=[2]).before[4]
+    assert lossy(diamond(), losses, makes=[3]).before[4]
+    assert lossy(diamond(), losses, makes=[4]).before[5]
+
+
+def test_a_graph_that_may_end_early_still_ends() -> None:
+    # 0 -> {1, 6}; 1 -> {2, 3} -> 4, a graph that 3 ends; {4, 6} -> 5 -> 7
+    groups: dict[int, list[Group]] = {
+        0: [("and", [1, 6])],
+        1: [("and", [2, 3])],
+        2: [("and", [4])],
+        3: [("and", [4])],
+        4: [("and", [5])],
+        6: [("and", [5])],
+        5: [("and", [7])],
+    }
+    losses = Losses(ends=[Ending(enter=1, leave=4, lost=frozenset({2}))])
+
+    assert lossy(shape(8, groups), losses, makes=[4]).before[5]
+    assert lossy(shape(8, groups), losses, makes=[3]).before[5]
+    assert not lossy(shape(8, groups), losses, makes=[2]).before[5]
+
+
+def test_what_is_reset_is_as_at_the_start() -> None:
+    model = shape(5, {0: [("and", [1])], 1: [("and", [2])], 2: [("and", [3])], 3: [("and", [4])]})
+    facts = Facts(count=1, makes=[0, 1, 0, 1, 0], breaks=[0] * 5, resets={2: 1})
+    found = Flow(Waves(model.topology, model.ways), facts)
+
+    assert found.before[2]
+    assert not found.before[3]
+    assert found.unbroken(3)
+    assert found.before[4]
+    assert found.walk(3, 0) == (2, 3)
 
 
 # -- random graphs ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ engine, and the same on every store.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from orchestra_graph import Context, Engine, Graph, Node, Run, State, append, later, node
@@ -69,12 +70,17 @@ class Stage:
     def _gate(self, identity: str) -> asyncio.Event:
         return self._gates.setdefault(identity, asyncio.Event())
 
-    async def end(self, run: Run[Any], *identities: str) -> None:
-        """Let these activations end, one after the other: each has begun, and its end is folded before the next."""
+    def let(self, *identities: str) -> None:
+        """Let these end as soon as they have begun."""
         for identity in identities:
-            await until(lambda i=identity: self.began.count(i))  # type: ignore[misc]
             self._gate(identity).set()
-            await until(lambda i=identity: not _runs(run, i))  # type: ignore[misc]
+
+    async def end(self, run: Run[Any], *identities: str) -> None:
+        """Let these end one after the other: each has begun, and what follows from its end, before the next one."""
+        for identity in identities:
+            await self.begins(identity)
+            self.let(identity)
+            await until(partial(_settled, run, identity))
 
     async def fail(self, run: Run[Any], identity: str, error: BaseException | None = None) -> None:
         """Let an activation fail."""
@@ -84,13 +90,21 @@ class Stage:
     async def begins(self, *identities: str) -> None:
         """Wait until these have begun."""
         for identity in identities:
-            await until(lambda i=identity: i in self.began)  # type: ignore[misc]
+            await until(partial(self.began.count, identity))
 
 
-def _runs(run: Run[Any], identity: str) -> bool:
+def _settled(run: Run[Any], identity: str) -> bool:
+    """Whether an activation has ended; no join is to be asked about that any more, and nobody is to be cancelled."""
     driven = run._engine._driving.get(run._row.number)
-    activation = None if driven is None else driven.drive.run.live.get(identity)
-    return activation is not None and activation.status == "running"
+    if driven is None:
+        return True
+    drive, state = driven.drive, driven.drive.run
+    activation = state.live.get(identity)
+    if drive._inbox or (activation is not None and activation.status == "running"):
+        return False
+    if any(other not in state.live for other in drive._tasks):
+        return False
+    return not state.undecided or state.halt is not None
 
 
 def ids(record: Any, *status: str) -> list[str]:

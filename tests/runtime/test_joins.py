@@ -530,7 +530,7 @@ async def test_arrivals_in_one_moment_are_asked_about_as_often_as_is_needed() ->
         run = await engine.start(graph, Votes())
         await stage.begins(*BRANCHES)
         for name in BRANCHES:
-            stage._gate(name).set()  # all at once: their ends are folded together
+            stage.let(name)  # all at once: their ends are folded together
         assert done(await run.wait()).log == ["a, b, c"]
     assert seen == sorted(seen)
     assert seen.count(3) == 0  # of the last one nobody needs to be asked: no more can come
@@ -551,10 +551,10 @@ async def test_a_predicate_that_raises_fails_the_run_and_is_asked_again(place: s
     async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
         run = await engine.start(graph, Votes())
         await stage.begins(*BRANCHES)
-        stage._gate("a").set()
+        stage.let("a")
         await until_logged(run, "JoinAsked")
-        stage._gate("b").set()
-        stage._gate("c").set()
+        stage.let("b")
+        stage.let("c")
         outcome = failed(await run.wait(), "LookupError")
         assert outcome.reason == "count: LookupError: no list of voters"
         assert outcome.errors[0][0] == "count"
@@ -690,7 +690,7 @@ async def test_an_answer_that_comes_in_the_moment_of_the_withdrawal_changes_noth
         run = await engine.start(graph, Board())
         await until_asked(run)
         await stage.begins("quick")
-        stage._gate("quick").set()
+        stage.let("quick")
         await asyncio.gather(run.answer("agree", True), stage.end(run, "quick"), return_exceptions=True)
         await stage.end(run, "join")
         log = done(await run.wait()).log

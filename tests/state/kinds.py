@@ -311,6 +311,7 @@ KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "recursive dataclass": (Link, st.builds(Link, name=text, following=st.none() | st.builds(Link, name=text))),
     "typed dict, all of it": (Place, st.fixed_dictionaries({"street": text}, optional={"number": st.integers()})),
     "recursive typed dict": (Part, text.map(lambda name: {"name": name, "made_of": [{"name": "b"}]})),
+    "lists of two kinds": (list[int] | list[str], st.lists(st.integers(), max_size=2) | st.lists(text, max_size=2)),
     "named tuple with a default": (list[Money], st.lists(st.builds(Money, numbers), max_size=2)),
     "nested optional": (
         list[list[int | None] | None] | None,

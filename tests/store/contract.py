@@ -471,6 +471,83 @@ class StoreContract:
         assert (found.status, found.answer, found.prompt) == ("answered", "true", "Go on?")
 
     @pytest.mark.asyncio
+    async def test_at_the_end_what_is_still_open_is_withdrawn(self, store: Store) -> None:
+        run = await asked(store, question("a"), question("b"), question("c"))
+        other = await asked(store, question("a"), key="another")
+        await store.answer(run, "a", "true", 110.0)
+        await store.append(Append(run=run, epoch=1, closed=[("b", "expired")], withdraw=True))
+        assert [q.status for q in await store.questions(run, status=())] == ["answered", "expired", "withdrawn"]
+        assert [q.status for q in await store.questions(other, status=())] == ["open"]
+
+    @pytest.mark.asyncio
+    async def test_one_question_is_found_by_its_id(self, store: Store) -> None:
+        run = await asked(store, question("a"), question("b"))
+        await store.answer(run, "b", "true", 110.0)
+        [first, second] = await store.questions(run, status=())
+        assert await store.question(run, "a") == first
+        assert await store.question(run, "b") == second
+        assert await store.question(run, "c") is None
+        assert await store.question(run + 1, "a") is None
+
+    # -- news ----------------------------------------------------------------------------------------
+
+    @pytest.mark.asyncio
+    async def test_news_are_of_the_questions_that_were_named_and_of_any_number_of_runs(self, store: Store) -> None:
+        names = [f"ask#{n}" for n in range(1200)]
+        wide = await asked(store, *(question(name) for name in names), key="wide")
+        small = await asked(store, question("a"), question('it\'s "b" ü'), key="small")
+        waiting = {wide: names, small: ["a", 'it\'s "b" ü'], 99: ["a"]}
+        assert await store.news(waiting) == []
+        await store.answer(small, 'it\'s "b" ü', "true", 110.0)
+        await store.answer(small, "a", "true", 110.0)
+        await store.answer(wide, names[7], "false", 111.0)
+        found = await store.news(waiting)
+        assert [(q.run, q.key, q.id, q.answer) for q in found] == [
+            (wide, "wide", names[7], "false"),
+            (small, "small", "a", "true"),
+            (small, "small", 'it\'s "b" ü', "true"),
+        ]
+        assert [q.id for q in await store.news({wide: names[:7], small: ["a"]})] == ["a"]
+        assert await store.news({}) == []
+
+    @pytest.mark.asyncio
+    async def test_what_is_not_open_is_news(self, store: Store) -> None:
+        run = await asked(store, *(question(name) for name in "abcd"))
+        await store.append(Append(run=run, epoch=1, closed=[("a", "withdrawn"), ("b", "expired")]))
+        await store.answer(run, "c", "1", 110.0)
+        found = await store.news({run: {"a", "b", "c", "d"}})
+        assert [(q.id, q.status) for q in found] == [("a", "withdrawn"), ("b", "expired"), ("c", "answered")]
+
+    @pytest.mark.asyncio
+    async def test_that_a_time_is_over_is_news_to_who_asks_for_it(self, store: Store) -> None:
+        run = await asked(store, question("a", expires_at=150.0), question("b", expires_at=151.0), question("c"))
+        names = {run: ["a", "b", "c"]}
+        assert await store.news(names) == []
+        assert await store.news(names, now=149.9) == []
+        assert [(q.id, q.status) for q in await store.news(names, now=150.0)] == [("a", "open")]
+        assert [q.id for q in await store.news(names, now=151.0)] == ["a", "b"]
+
+    @pytest.mark.asyncio
+    async def test_answers_wake_who_waits_for_them_and_what_else_is_written_here_does_not(self, store: Store) -> None:
+        run = await asked(store, question("a"), question("b", expires_at=105.0))
+        await store.append(Append(run=run, epoch=1, rows=[row(2)]))
+        assert not await store.answers(0.0)
+        await store.answer(run, "a", "true", 110.0)
+        assert await store.answers(5.0)
+        assert not await store.answers(0.12)
+        await store.answer(run, "b", "true", 110.0)  # too late: it expires
+        assert await store.answers(5.0)
+
+    @pytest.mark.asyncio
+    async def test_an_answer_whose_giver_was_cancelled_wakes_who_waits(self, store: Store) -> None:
+        run = await asked(store, question("a"))
+        answering = asyncio.create_task(store.answer(run, "a", "true", 110.0))
+        await asyncio.sleep(0)
+        answering.cancel()
+        assert await store.answers(5.0)
+        assert [q.answer for q in await store.news({run: ["a"]})] == ["true"]
+
+    @pytest.mark.asyncio
     async def test_a_question_that_was_closed_can_be_asked_again(self, store: Store) -> None:
         run = await asked(store, question())
         await store.append(Append(run=run, epoch=1, closed=[("approve@0", "expired")]))
@@ -537,9 +614,9 @@ class StoreContract:
     @pytest.mark.asyncio
     async def test_closing_wakes_who_waits(self, place: Place) -> None:
         async with place() as store:
-            waiting = asyncio.create_task(store.changes(60.0))
+            waiting = [asyncio.create_task(store.changes(60.0)), asyncio.create_task(store.answers(60.0))]
             await asyncio.sleep(0)
-        assert await waiting
+        assert await asyncio.gather(*waiting) == [True, True]
 
     # -- opening, closing, cancelling ----------------------------------------------------------------
 
@@ -559,8 +636,11 @@ class StoreContract:
             lambda: store.blobs(["h"]),
             lambda: store.cached("c", 0.0),
             lambda: store.questions(),
+            lambda: store.question(1, "q"),
+            lambda: store.news({1: ["q"]}),
             lambda: store.answer(1, "q", "1", 1.0),
             lambda: store.changes(0.0),
+            lambda: store.answers(0.0),
         ]
         for call in calls:
             with pytest.raises(StoreClosed, match="async with"):

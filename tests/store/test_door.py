@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import pytest
 
-from orchestra_graph.store.door import hand_over, sqlite_connection
+from orchestra_graph.store.door import hand_over, open_connection, sqlite_connection
 
 
 class Listener:
@@ -47,3 +48,15 @@ async def test_the_thread_of_the_connection_answers_a_reply_on_the_event_loop() 
         assert await listener.told.get() == ((7,), here)
         error, _ = await listener.told.get()
         assert isinstance(error, ZeroDivisionError)
+
+
+@pytest.mark.asyncio
+async def test_a_connection_is_in_autocommit_mode_and_does_not_keep_the_process_alive(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    connection = await open_connection(tmp_path / "some.db", 3.0)
+    try:
+        [thread] = set(threading.enumerate()) - before
+        assert thread.daemon
+        assert sqlite_connection(connection).isolation_level is None
+    finally:
+        await connection.close()

@@ -13,6 +13,7 @@ import pytest
 from orchestra_graph.errors import RunOwned, StoreError
 from orchestra_graph.store import open_store
 from orchestra_graph.store.base import Append, CachedRow, Fenced, Store
+from orchestra_graph.store.door import sqlite_connection
 from orchestra_graph.store.sqlite import SqliteStore
 from orchestra_graph.store.writer import Durability, Writer
 
@@ -224,9 +225,9 @@ async def test_the_durability_is_that_of_every_commit(url: str, durability: Dura
 async def test_readers_cannot_write(url: str) -> None:
     async with SqliteStore(url) as store:
         assert store._open is not None
-        async with store._open.engine.connect() as connection:
-            with pytest.raises(Exception, match="readonly"):
-                await connection.exec_driver_sql("DELETE FROM runs")
+        for _ in range(4):  # whichever of them it is given to
+            with pytest.raises(StoreError, match="readonly"):
+                await store._open.readers.read("DELETE FROM runs")
 
 
 @pytest.mark.asyncio
@@ -269,6 +270,18 @@ async def test_changes_of_others_are_noticed(url: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_others_write_may_be_an_answer(url: str) -> None:
+    async with SqliteStore(url) as store, SqliteStore(url) as other:
+        run = await asked(store, question())
+        assert not await store.answers(0.0)
+        waiting = asyncio.create_task(store.answers(30.0))
+        await asyncio.sleep(0)
+        await other.answer(run, "approve@0", "true", 110.0)
+        assert await asyncio.wait_for(waiting, 5.0)
+        assert [q.answer for q in await store.news({run: ["approve@0"]})] == ["true"]
+
+
+@pytest.mark.asyncio
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(url: str, tmp_path: Path) -> None:
     for turns in range(0, 40, 3):
         opening = asyncio.create_task(SqliteStore(url).__aenter__())
@@ -306,6 +319,33 @@ async def test_reads_that_are_cancelled_break_nothing(url: str) -> None:
             await asyncio.wait([reading])
         logs = await asyncio.gather(*(store.log(run) for _ in range(20)))
         assert {len(log) for log in logs} == {500}
+
+
+@pytest.mark.asyncio
+async def test_a_long_read_does_not_hold_up_the_small_ones(url: str) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    async with SqliteStore(url) as store:
+        await started(store)
+        assert store._open is not None
+        readers = store._open.readers
+        long = asyncio.create_task(readers.read(endless))
+        await asyncio.sleep(0)
+        found = await asyncio.wait_for(asyncio.gather(*(store.find("k") for _ in range(20))), 20)
+        assert all(found)
+        assert not long.done()
+        busy = max(readers._readers, key=lambda reader: reader.waiting)
+        sqlite_connection(busy._connection).interrupt()
+        with pytest.raises(StoreError, match="interrupted"):
+            await long
+
+
+@pytest.mark.asyncio
+async def test_what_is_being_read_is_read_to_its_end_before_the_store_closes(url: str) -> None:
+    async with SqliteStore(url) as store:
+        run = await started(store)
+        reading = [asyncio.create_task(store.log(run)) for _ in range(20)]
+        await asyncio.sleep(0)
+    assert {len(log) for log in await asyncio.gather(*reading)} == {1}
 
 
 @pytest.mark.asyncio
