@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types types-for-users unit bench pictures build clean
+.PHONY: help demo test check lint types types-for-users unit bench pictures reference build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -49,6 +49,9 @@ bench: $(VENV)/.dev  ## measure: ratios against floors of the same run
 
 pictures: $(VENV)/.dev  ## draw the pictures of the documentation again
 	$(BIN)/python -m docs.draw_pictures
+
+reference: $(VENV)/.dev  ## make the pages of the reference that are made from the code
+	$(BIN)/python -m docs.make_reference
 
 build: $(VENV)/.dev  ## a wheel, in dist/
 	$(BIN)/python -m build --wheel

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from orchestra_graph.graph.question import Question as Question
     from orchestra_graph.runtime.context import Context as Context
     from orchestra_graph.runtime.engine import Engine as Engine
+    from orchestra_graph.runtime.explain import Explanation as Explanation
+    from orchestra_graph.runtime.history import HistoryStep as HistoryStep
     from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
     from orchestra_graph.runtime.outcomes import Done as Done
     from orchestra_graph.runtime.outcomes import Failed as Failed
@@ -86,10 +88,12 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Context",
     "Done",
     "Engine",
+    "Explanation",
     "Failed",
     "Graph",
     "GraphChanged",
     "GraphError",
+    "HistoryStep",
     "Item",
     "LimitReached",
     "Limits",
@@ -179,6 +183,8 @@ _LAZY = {
     "later": "state.schema",
     "Engine": "runtime.engine",
     "Run": "runtime.run",
+    "Explanation": "runtime.explain",
+    "HistoryStep": "runtime.history",
     "Cancelled": "runtime.outcomes",
     "Done": "runtime.outcomes",
     "Failed": "runtime.outcomes",

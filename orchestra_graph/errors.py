@@ -235,7 +235,7 @@ class LimitReached(OrchestraError):
         state: The state so far, or None where it is not at hand.
     """
 
-    def __init__(self, limit: str, allowed: float, state: object = None):
+    def __init__(self, limit: str, allowed: float, state: Any = None):
         self.limit, self.allowed, self.state = limit, allowed, state
         super().__init__(f"limit reached: {limit} (allowed: {allowed:g})")
 
@@ -380,7 +380,7 @@ class WrongCursor(RequestError):
 class RunOutcomeError(OrchestraError):
     """``result()`` was asked of a run that has none; ``outcome`` says what it has."""
 
-    def __init__(self, outcome: object):
+    def __init__(self, outcome: Any):
         self.outcome = outcome
         super().__init__(str(outcome))
 

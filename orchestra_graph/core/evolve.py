@@ -104,9 +104,7 @@ def _fold_history(run: RunState) -> None:
 
     Losing branches that gave nothing to reducers are forgotten with it.
     """
-    if run.marking.root.total != 1 or len(run.live) != 1 or run.keeps:
-        return
-    if any(wave.excused for wave in run.waves.values()):
+    if run.marking.root.total != 1 or len(run.live) != 1 or run.keeps or run.excusing:
         return
     (only,) = run.live.values()
     if run.lost:
@@ -235,6 +233,7 @@ def _run_cancelled(run: RunState, event: ev.RunCancelled) -> None:
     run.live.clear()
     run.waves.clear()
     run.undecided.clear()
+    run.excusing.clear()
     run.tallies.clear()
     run.halt = None
     run.status = "cancelled"

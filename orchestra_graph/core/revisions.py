@@ -43,9 +43,15 @@ UNSET = _Unset()
 
 
 class Conflict(NamedTuple):
-    """Stands for the value of a field that several branches wrote side by side."""
+    """Stands for the value of a field that several branches wrote side by side, or that could not be folded.
+
+    Attributes:
+        writers: Who wrote it.
+        why: What its reducer raised.
+    """
 
     writers: tuple[str, ...]
+    why: str = ""
 
 
 class Plain(NamedTuple):
@@ -300,7 +306,12 @@ class Revisions:
             before = None
         if reducer.grows:
             return before.extended(value, delta.seq) if isinstance(before, Grown) else Grown(list(value), [delta.seq])
-        return Folded(reducer.fold(before.value, value)) if isinstance(before, Folded) else Folded(value)
+        if isinstance(before, Conflict):
+            return before
+        try:
+            return Folded(reducer.fold(before.value, value)) if isinstance(before, Folded) else Folded(value)
+        except Exception as error:  # of the values of two branches, each of which could be folded by itself
+            return Conflict((delta.id,), f"the reducer {reducer} raised {type(error).__name__}: {error}")
 
     def _merge_folded(self, view: dict[str, Cell], since: Sequence[Revision], gone: Collection[str]) -> None:
         deltas = [r.delta for r in since if r.delta is not None and not self.reducers.keys().isdisjoint(r.delta.writes)]

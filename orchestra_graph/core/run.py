@@ -227,6 +227,7 @@ class RunState:
         lost: Revisions of losing branches.
         keeps: They gave something to reducers, which the end has to see.
         undecided: `until` joins to which something came since they were asked, by id.
+        excusing: Joins that do without branches that have failed.
         refused: Activations that a limit on turns stopped.
         tallies: What limits of loops count, by the limit's index and the instance of what it limits.
         closed: Questions that were withdrawn by the last events; whoever folds takes them out.
@@ -259,6 +260,7 @@ class RunState:
     lost: list[Revision] = field(default_factory=list)
     keeps: bool = False
     undecided: dict[str, Wave] = field(default_factory=dict)
+    excusing: dict[tuple[int, Stamp], Wave] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     tallies: dict[tuple[int, Stamp], Tally] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)

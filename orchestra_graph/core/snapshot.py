@@ -111,7 +111,7 @@ class _Freezer:
             return {"rows": _pack(cell.seqs)}
         if isinstance(cell, Folded):
             return {"value": json.loads(self.run.plan.codec.fields[name].dump(cell.value))}
-        return {"conflict": cell.writers}
+        return {"conflict": cell.writers, "why": cell.why}
 
     def _activation(self, a: Activation) -> list[Any]:
         errors = [_error_out(a.error), _error_out(a.cause)]
@@ -229,7 +229,7 @@ class _Thawer:
     def _watch(self, wave: Wave) -> None:
         run = self.made
         blocked = run.marking.blocked(wave)
-        if not blocked and self.frozen["halt"] is None:
+        if not (blocked or run.excusing) and self.frozen["halt"] is None:
             raise EngineBug(f"the wave {run.name(wave.join)} {wave.stamp} of a snapshot waits for nothing")
         until = self.plan.topology.rule[wave.join].kind == "until"
         if blocked and until and not wave.fired and len(wave.tokens) > wave.asked:
@@ -273,7 +273,7 @@ class _Thawer:
             return Grown([item for seq in seqs for item in self._writes(seq)[name]], seqs)
         if "value" in cell:
             return Folded(self.plan.codec.fields[name].load(cell["value"]))
-        return Conflict(tuple(cell["conflict"]))
+        return Conflict(tuple(cell["conflict"]), cell["why"])
 
     def _fan(self, frozen: Mapping[str, Any]) -> Fan:
         edge, seq = frozen["edge"], frozen["seq"]
@@ -325,6 +325,7 @@ class _Thawer:
         if wave.excused:
             wave.fans = self._fans_of(fans)
             self._enter(join, wave.stamp, wave.fans, wave)
+            self.made.excusing[join, wave.stamp] = wave
         self.made.waves[join, wave.stamp] = wave
 
     def _enter(self, vertex: int, stamp: Any, fans: Fans, item: Activation | Wave) -> None:

@@ -32,7 +32,8 @@ class Step(Limited):
                     self._ask(watcher)
         run = self.run
         if not run.marking.root.total and run.lost and run.result is None and run.halt is None:
-            self._finish([run.lost[-1]])  # the last branch was taken in by a join that had fired: it has ended there
+            # The last branch was taken in by a join that had fired: it has ended there.
+            self._finish([max(run.lost, key=lambda revision: revision.index)])
 
     def _ask(self, wave: Wave) -> None:
         run = self.run
@@ -42,10 +43,15 @@ class Step(Limited):
         elif run.marking.blocked(wave):
             if rule.kind == "until" and not wave.fired and len(wave.tokens) > wave.asked:
                 run.undecided[activation_id(run.name(wave.join), wave.stamp, ())] = wave
-        else:
+        elif not (wave.fired and self._may_come_back(wave)):
             self.forget(wave)
             if not wave.fired:
                 self._close(wave)
+
+    def _may_come_back(self, wave: Wave) -> bool:
+        """Whether a branch that failed, and may be tried again, could still come to a wave that has fired."""
+        blocks, excusing = self.run.plan.topology.blocks, self.run.excusing.values()
+        return any(blocks(a.vertex, a.stamp, wave.join, wave.stamp) for other in excusing for a in other.excused)
 
     def fire_early(self, wave: Wave) -> None:
         """Fire with what has come; what comes later is absorbed."""

@@ -178,4 +178,6 @@ class Tokens:
 
 def conflict(field: str, cell: Conflict) -> ev.ErrorInfo:
     """A field that several branches wrote side by side, as an error."""
-    return ev.ErrorInfo("MergeConflict", f"field '{field}' was written by {' and '.join(cell.writers)} side by side")
+    by = " and ".join(cell.writers)
+    what = f"could not take what {by} wrote: {cell.why}" if cell.why else f"was written by {by} side by side"
+    return ev.ErrorInfo("MergeConflict", f"field '{field}' {what}")

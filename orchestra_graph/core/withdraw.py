@@ -90,6 +90,7 @@ class Withdrawals(Tokens):
         if not wave.excused:  # until it is known whether it can fire, the join itself holds up what is behind it
             wave.fans = activation.fans[: sum(1 for c in wave.stamp if isinstance(c, tuple) and c[1] >= 0)]
             self.enter(*key, wave.fans, wave)
+            run.excusing[key] = wave
         self.remove(activation)
         activation.status = "queued"  # nowhere counted
         wave.excused.append(activation)
@@ -101,7 +102,13 @@ class Withdrawals(Tokens):
         if wave.excused:
             self.run.lost += [activation.revision for activation in wave.excused]
             wave.excused = []
-            self.leave(wave.join, wave.stamp, wave.fans, wave)
+            self._excuses_no_more(wave, wave)
+
+    def _excuses_no_more(self, wave: Wave, item: Wave | None) -> None:
+        run = self.run
+        del run.excusing[wave.join, wave.stamp]
+        self.leave(wave.join, wave.stamp, wave.fans, item)
+        self.look += [other for other in run.waves.values() if other.fired]
 
     def bring_back(self, wave: Wave) -> list[Activation]:
         """What a join did without has failed for good after all, until somebody retries."""
@@ -111,7 +118,7 @@ class Withdrawals(Tokens):
             set_status(self.run, activation, "failed")
             self.enter(activation.vertex, activation.stamp, activation.fans, activation)
         if excused:
-            self.leave(wave.join, wave.stamp, wave.fans, None if wave.tokens else wave)
+            self._excuses_no_more(wave, None if wave.tokens else wave)
         return excused
 
     def _alone(self, activation: Activation, leave: int) -> bool:

@@ -9,6 +9,7 @@ from orchestra_graph.errors import Problem
 from orchestra_graph.graph.conflicts import TooManyPairs
 from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.flow import Facts, Flow
+from orchestra_graph.graph.policies import EACH_ONE
 from orchestra_graph.graph.subject import Subject
 from orchestra_graph.graph.topology import Topology
 
@@ -150,6 +151,35 @@ def tokens_stay_few(subject: Subject) -> Iterator[Problem]:
         found = next(filter(None, (_jumps_back(subject, fork, loop, together) for loop in loops)), None)
         if found is not None:
             yield _multiplies(subject, fork, *found)
+        doubled = next((loop for loop in loops if _doubles(subject, fork, loop, together)), None)
+        if doubled is not None:
+            yield _without_end(subject, fork, doubled)
+
+
+def _doubles(subject: Subject, fork: int, loop: int, together: Sequence[tuple[int, int]]) -> bool:
+    """Whether two tokens of a fork come back to it with nothing on the way that makes one of them again."""
+    topology, members = subject.plan.topology, subject.plan.topology.regions[loop].members
+    open_ = {v for v in members if topology.rule[v].kind == "each_one"}
+    before: list[list[int]] = [
+        [topology.edges[e][0] for e in into if v in open_] for v, into in enumerate(topology.into)
+    ]
+    back = reachable([fork], [[v for v in some if v in open_] for some in before]) & open_ if fork in open_ else set()
+    return any(one in back and other in back for one, other in together)
+
+
+def _without_end(subject: Subject, fork: int, loop: int) -> Problem:
+    topology = subject.plan.topology
+    at = subject.name(fork)
+    joins = [v for v in topology.regions[loop].members if len(topology.into[v]) > 1 and topology.rule[v] == EACH_ONE]
+    name = subject.name(min(joins, default=fork))
+    return Problem(
+        code="multiplies",
+        what=f"'{at}' sends two branches that come back to it, and '{name}' starts once for each: with every turn of "
+        f"the loop there are twice as many",
+        mend=f"Let them meet: take graph.join({subject.code(min(joins, default=fork))}, each_one()) out",
+        where=subject.plan.nodes[fork].where or subject.where,
+        severity="warning",
+    )
 
 
 def _jumps_back(subject: Subject, fork: int, loop: int, together: Sequence[tuple[int, int]]) -> tuple[int, int] | None:

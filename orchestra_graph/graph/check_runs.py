@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from orchestra_graph.errors import Problem, nearest
 from orchestra_graph.graph.conflicts import Meeting, TooManyPairs
@@ -120,6 +121,29 @@ def writes_are_apart(subject: Subject) -> Iterator[Problem]:
             meeting = pairs.meeting(joins[0], [bool(w & bit[name]) for w in writes])
             assert meeting is not None
             yield _side_by_side(subject, name, meeting)
+    rest = {name: b for name, b in bit.items() if not any(fields & b for fields in found.values())}
+    yield from _before_they_meet(subject, rest, writes, mends)
+
+
+def _before_they_meet(
+    subject: Subject, bits: Mapping[str, int], writes: Sequence[int], mends: Sequence[int]
+) -> Iterator[Problem]:
+    """A join that overwrites what its branches wrote mends nothing if a limit takes them away before it starts."""
+    limits = [limit for limit in subject.waves.losses.limits if not limit.in_turn]
+    if not limits:
+        return
+    met = subject.pairs.conflicts(writes, [0] * len(writes))
+    for name, bit in bits.items():
+        for limit in limits:
+            then = subject.plan.edges[limit.edge].target
+            joins = [v for v in subject.plan.topology.order if v in limit.members and met.get(v, 0) & bit]
+            if joins and not mends[then] & bit:
+                meeting = subject.pairs.meeting(joins[0], [bool(w & bit) for w in writes])
+                assert meeting is not None
+                problem = _side_by_side(subject, name, meeting)
+                what = f"{problem.what}; a limit may lead to '{subject.name(then)}' before that overwrites it"
+                yield replace(problem, what=what)
+                break
 
 
 def _too_large(subject: Subject) -> Problem:
@@ -140,9 +164,9 @@ def _side_by_side(subject: Subject, name: str, meeting: Meeting) -> Problem:
     if first is second:
         who = f"'{first.name}' may run several times at once, and each time writes {name}"
     ways = " and ".join(dict.fromkeys([subject.way(meeting.one), subject.way(meeting.other)]))
-    mends = [f"Keep the later one in the graph's order:   {name}: Annotated[{kind}, last]"]
+    mends = [f"Keep the later one in the graph's order:   {short(name)}: Annotated[{kind}, last]"]
     if kind.startswith(("list", "tuple")):
-        mends.insert(0, f"Keep all:   {name}: Annotated[{kind}, extend]")
+        mends.insert(0, f"Keep all:   {short(name)}: Annotated[{kind}, extend]")
     mends.append("Or let each write a field of its own")
     where = "at the end" if meeting.join == subject.plan.topology.end else f"at '{subject.name(meeting.join)}'"
     return Problem(

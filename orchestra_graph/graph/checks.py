@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.check_joins import joins_get_all, lists_meet, races_end_all, tokens_stay_few
+from orchestra_graph.graph.check_losses import first_gets_enough, irreversible_is_let_end
 from orchestra_graph.graph.check_reads import inputs_fit, items_fit, paths_exist, reads_are_there, switches_name_all
 from orchestra_graph.graph.check_runs import caches_are_safe, loops_are_clear, people_stand_before, writes_are_apart
 from orchestra_graph.graph.check_uses import reads_can_see_writes, writes_are_seen
@@ -42,6 +43,8 @@ CHECKS: tuple[Check, ...] = (
     loops_are_clear,
     tokens_stay_few,
     races_end_all,
+    irreversible_is_let_end,
+    first_gets_enough,
 )
 
 

@@ -10,7 +10,7 @@ from orchestra_graph.errors import GraphError, Problem, nearest
 from orchestra_graph.graph.checks import check
 from orchestra_graph.graph.connect import Bound, Each, connect
 from orchestra_graph.graph.declared import Declaration
-from orchestra_graph.graph.digraph import reachable
+from orchestra_graph.graph.digraph import components_in_order, reachable
 from orchestra_graph.graph.edges import label_of
 from orchestra_graph.graph.layout import Frame, Layout, lay_out
 from orchestra_graph.graph.node import Node
@@ -371,16 +371,20 @@ class _Compiler:
     def _no_circle(self, topology: Topology) -> None:
         """Races must not lead to each other: each could take from the other what it has won, and nothing was left."""
         races = [race for race, _ in self.made.races]
-        ahead = [
-            [i for i, other in enumerate(races) if any(topology.reaches(a, b) for a in race for b in other)]
-            for race in races
-        ]
-        for i, (race, where) in enumerate(self.made.races):
-            circle = [j for j in ahead[i] if j != i and i in reachable([j], ahead)]
-            if circle and i < min(circle):
-                one, two = (" and ".join(f"'{self._name(v)}'" for v in r) for r in (race, races[circle[0]]))
+        ahead = {
+            i: [
+                j
+                for j, other in enumerate(races)
+                if i != j and any(topology.reaches(a, b) for a in race for b in other)
+            ]
+            for i, race in enumerate(races)
+        }
+        for circle, _ in components_in_order(list(ahead), ahead, rank=lambda i: i):
+            if len(circle) > 1:
+                one, two = (" and ".join(f"'{self._name(v)}'" for v in races[i]) for i in sorted(circle)[:2])
                 what = f"the race of {one} leads to the race of {two}, and that one leads back in the same turn"
-                self._problem("race-circle", what, where, "Let one of the races come before the other")
+                mend = "Let one of the races come before the other"
+                self._problem("race-circle", what, self.made.races[min(circle)][1], mend)
 
     def _rivals(self, topology: Topology, one: int, other: int, where: str) -> None:
         first, second = self._name(one), self._name(other)

@@ -83,7 +83,14 @@ def changes_between(before: Shape, now: Shape) -> list[str]:
     old, new = _edges(before), _edges(now)
     lines += [f"the edge {edge} is gone" for edge in sorted(old - new)]
     lines += [f"the edge {edge} is new" for edge in sorted(new - old)]
+    for part, name in _PARTS.items():
+        if before.get(part) != now.get(part):
+            lines.append(f"{name} are not the same")
     return lines
+
+
+_PARTS = {"rules": "the join rules", "races": "the races", "caps": "the limits", "calls": "the inner graphs"}
+"""What is only compared as a whole."""
 
 
 def _by_name(nodes: list[dict[str, Any]]) -> dict[str, Any]:

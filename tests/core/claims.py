@@ -288,5 +288,5 @@ def _through_a_snapshot(case: Case, run: RunState, events: Sequence[Event]) -> R
 def _same_digest(one: dict[str, object], other: dict[str, object]) -> None:
     """Of a run that has come to its end, what was lost on the way need not be kept."""
     if one["end"] == other["end"] and not one["live"] and not other["live"]:
-        one, other = ({**state, "lost": None, "frames": None} for state in (one, other))
+        one, other = ({**state, "lost": None, "frames": None, "counts": None} for state in (one, other))
     assert one == other

@@ -443,7 +443,7 @@ class Follow(Interpreter):
         inside = {
             (number, stamp[: cap.depth])
             for number, cap in enumerate(self.plan.caps)
-            for vertex, stamp in self._items()
+            for vertex, stamp in [*self._items(), *self.excused]
             if vertex in cap.members
         }
         self.began = {at: self.began.get(at, self.active_seconds) for at in inside}

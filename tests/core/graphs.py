@@ -818,7 +818,10 @@ def _put_in_races(chance: random.Random, draft: Draft) -> None:
 
     for _ in range(chance.choice((0, 1, 1, 2))):
         race: list[int] = []
-        for vertex in chance.sample(works, len(works)):
+        order = chance.sample(works, len(works))
+        if chance.random() < 0.4:
+            order.sort(key=lambda v: v not in {c.enter for c in draft.calls})
+        for vertex in order:
             if len(race) < 3 and all(apart(vertex, member) for member in race):
                 race.append(vertex)
         race = race[: chance.choice((2, 2, 3))]
@@ -830,11 +833,13 @@ def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
     """Limits of loops, of nodes, of the graphs inside and of the whole; with a way out whose target is outside."""
     works = [*_works(draft), *(c.enter for c in draft.calls)]
     kinds: tuple[BoundKind, ...] = ("turns", "turns", "steps", "seconds")
-    for _ in range(chance.choice((0, 1, 1, 2))):
+    for _ in range(chance.choice((0, 1, 2, 2))):
         kind = chance.choice(kinds)
         allowed = chance.choice((1, 2, 3)) if kind == "turns" else chance.choice((2, 3, 5, 8))
         whole = kind != "turns" and chance.random() < 0.25
         vertex = chance.choice([0, *(c.enter for c in draft.calls)] if whole else works)
+        if not whole and chance.random() < 0.5:  # rather one that may have several instances
+            vertex = max(chance.sample(works, min(3, len(works))), key=lambda v: len(draft.bodies(v)))
         if any(b.vertex == vertex for b in draft.bounds):
             continue
         if chance.random() < 0.2:

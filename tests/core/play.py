@@ -155,10 +155,10 @@ class Play:
     ) -> list[str]:
         """An attempt of an activation failed; *to* are the targets of the error edges taken."""
         error = ErrorInfo("Boom", message)
-        source = self.run.live[identity].vertex
+        known = self.run.live.get(identity)
         taken = [
             Taken(e)
-            for e in self.plan.topology.out[source]
+            for e in (self.plan.topology.out[known.vertex] if known is not None else ())
             if self.plan.edges[e].kind == "error" and self.plan.nodes[self.plan.edges[e].target].name in to
         ]
         return self.do(

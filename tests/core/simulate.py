@@ -421,8 +421,8 @@ def digest(run: RunState) -> dict[str, object]:
         },
         "lost": sorted(((r.index, _view(r.seen())) for r in run.lost), key=lambda lost: lost[0]),
         "frames": _frame(run.marking.root),
-        "counts": (run.seq, run.steps, run.steps_before, run.asking, dict(run.turns), run.revisions.count),
-        "limits": (run.started_at, run.steps_allowed, run.seconds_allowed, run.active, list(run.refused)),
+        "counts": (run.seq, run.steps, run.steps_before, run.asking, run.active, dict(run.turns), run.revisions.count),
+        "limits": (run.started_at, run.steps_allowed, run.seconds_allowed, list(run.refused)),
         "tallies": {at: (t.began, t.inside, t.steps, t.over) for at, t in run.tallies.items()},
         "undecided": sorted(run.undecided),
         "end": (run.status, run.halt, None if run.result is None else _view(run.result.seen())),
@@ -433,8 +433,8 @@ def _activation(a: Activation) -> tuple[object, ...]:
     """A begun activation counts as a ready one."""
     status = "ready" if a.status == "running" else a.status
     return (
-        (a.vertex, a.stamp, a.discriminator, status, a.attempt, a.started, a.since),
-        (a.error, a.cause, a.to, a.expires_at, a.retry_at if a.status == "retrying" else None, a.doubt),
+        (a.vertex, a.stamp, a.discriminator, status, a.attempt, a.started, a.since, a.cause),
+        (a.error, a.to, a.expires_at, a.retry_at if a.status == "retrying" else None, a.doubt),
         (_view(a.revision.seen()), _fans(a.fans)),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestra_graph import add, append
-from orchestra_graph.core.revisions import Delta, Grown, Revision, Revisions
+from orchestra_graph.core.revisions import Conflict, Delta, Folded, Grown, Revision, Revisions
 from tests.core.simulate import seen_by
 
 
@@ -65,3 +65,20 @@ def test_a_whole_value_of_a_losing_branch_counts_like_its_operands() -> None:
     won = made.commit(first, delta(2, 1, total=2)).hold()
     lost = made.commit(first, delta(1, 2, whole=True, total=1)).hold()
     assert seen_by(made.merge([won], [lost]).seen()) == {"total": 3}
+
+
+def test_what_cannot_be_folded_stays_so_until_a_whole_value_comes() -> None:
+    made = revisions()
+    first = made.first({"total": 10}, 0).hold()
+    number = made.commit(first, delta(1, 1, total=1)).hold()
+    text = made.commit(first, delta(2, 2, whole=True, total="text")).hold()
+    more = made.commit(text, delta(3, 3, total=" and more")).hold()
+    assert more.seen()["total"] == Folded("text and more")
+    other = made.commit(number, delta(4, 4, total=1)).hold()
+    merged = made.merge([more, other]).hold()
+    failed = merged.seen()["total"]
+    assert isinstance(failed, Conflict)
+    assert failed.writers == ("n4",)
+    assert failed.why.startswith("the reducer add raised TypeError")
+    assert made.commit(merged, delta(5, 5, total=1)).hold().seen()["total"] == failed
+    assert made.commit(merged, delta(6, 6, whole=True, total=0)).hold().seen()["total"] == Folded(0)

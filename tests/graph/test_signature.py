@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple, Never, NotRequired, Optional, Union
+from typing import Annotated, Any, Literal, NamedTuple, Never, NotRequired, Optional, Protocol, Union
 
 import pytest
+from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from orchestra_graph.graph.node import Item, Node, Resource, ask, node
@@ -246,3 +247,37 @@ def test_annotations_are_evaluated_with_their_marks() -> None:
 )
 def test_a_type_is_written_as_people_write_it(annotation: Any, text: str) -> None:
     assert type_name(annotation) == text
+
+
+def test_a_protocol_of_attributes_is_a_view_of_the_fields_of_these_names() -> None:
+    class Part(Protocol):
+        text: str
+
+    @node
+    def work(part: Part) -> None: ...
+
+    class Doc(State):
+        text: str
+
+    (param,) = read_signature(work, Schema.of(Doc)).params
+
+    assert (param.kind, param.annotation, param.view) == ("view", Part, {"text": "text"})
+
+
+def test_a_parameter_that_is_named_like_a_field_is_that_field_whatever_its_type() -> None:
+    class Part(Protocol):
+        text: str
+
+    class Inner(BaseModel):
+        text: str
+
+    @node
+    def work(part: Part) -> None: ...
+
+    class Doc(State):
+        part: Inner
+        text: str
+
+    (param,) = read_signature(work, Schema.of(Doc)).params
+
+    assert (param.kind, param.source) == ("field", "part")

@@ -19,11 +19,8 @@ HERE = Path(__file__).parent
 pyright = pytest.mark.skipif(importlib.util.find_spec("pyright") is None, reason="pyright is not installed")
 
 MISTYPED = """
-from datetime import timedelta
-from typing import Protocol
-
 from orchestra_graph import (
-    END, Context, Engine, Graph, Item, Limits, Patch, Question, Retry, State, all_of, ask, batches, first, node, until
+    Engine, Graph, Item, Limits, Patch, Question, Retry, State, all_of, ask, batches, first, node, until
 )
 
 

@@ -64,7 +64,11 @@ def logged_b(log: list[str]) -> bool:
     [
         (None, [], ["a", "b", "c", "join", "after"]),
         (all_of(), [], ["a", "b", "c", "join", "after"]),
-        (each_one(), ["after~0", "after~1"], ["a", "b", "c", *(f"{n}~{i}" for i in range(3) for n in ("join", "after"))]),
+        (
+            each_one(),
+            ["after~0", "after~1"],
+            ["a", "b", "c", *(f"{n}~{i}" for i in range(3) for n in ("join", "after"))],
+        ),
         (first(), ["after"], ["a", "b", "c", "join", "after"]),
         (first(2), ["after"], ["a", "b", "c", "join", "after"]),
         (first(3), [], ["a", "b", "c", "join", "after"]),
@@ -196,7 +200,9 @@ async def test_cancel_rest_ends_only_the_turn_that_is_over() -> None:
         assert ids(await run.record(), "withdrawn") == ["slow@0", "slow@1"]
 
 
-@pytest.mark.parametrize(("rule", "seen"), [(first(2), 2), (first(3), 3), (until(lambda log: len(log) >= 2), 2)], ids=str)
+@pytest.mark.parametrize(
+    ("rule", "seen"), [(first(2), 2), (first(3), 3), (until(lambda log: len(log) >= 2), 2)], ids=str
+)
 @both_stores
 @pytest.mark.asyncio
 async def test_the_elements_of_a_list_count_one_by_one(rule: JoinRule, seen: int, place: str, tmp_path: Path) -> None:

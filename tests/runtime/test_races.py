@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestra_graph import END, Engine, Graph, Item, Question, Retry, Run, StaleAnswer, State, append, ask, node
+from orchestra_graph import END, Engine, Graph, Item, Question, Retry, Run, StaleAnswer, State, ask, node
 
 from .common import asked, both_stores, done, failed, until_asked, url_of, virtual
 from .stage import Board, Stage, ids, note
@@ -176,8 +176,10 @@ async def test_every_turn_of_a_loop_has_a_race_of_its_own(place: str, tmp_path: 
         await stage.end(run, "quick@0")
         await stage.end(run, "slow@1")
         await stage.begins("quick@2", "slow@2")
+
         async def last() -> bool:
             return [q.id for q in await run.questions()] == ["agree@2"]
+
         while not await last():
             await engine.store.changes(20)
         await run.answer("agree@2", True)

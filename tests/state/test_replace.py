@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -325,6 +326,53 @@ async def test_a_reducer_that_raises_fails_the_node_that_wrote_and_not_the_log(t
     assert "the reducer <lambda> of 'names' raised ZeroDivisionError" in outcome.errors[0][1].message
     async with Engine(url, graphs=[graph]) as engine:
         assert (await (await engine.get("f", graph)).state()).names == []
+
+
+class Dates(State):
+    newest: Annotated[datetime | None, maximum] = None
+    said: str = ""
+
+
+@node(writes="newest")
+async def local() -> datetime:
+    return datetime(2030, 1, 1)
+
+
+@node(writes="newest")
+async def universal() -> datetime:
+    return datetime(2031, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.asyncio
+async def test_values_that_cannot_be_folded_where_branches_meet_fail_the_run_there(tmp_path: Path) -> None:
+    @node(writes="said")
+    async def look(newest: datetime | None) -> str:
+        return str(newest)
+
+    graph = Graph(Dates, name="dates")
+    graph.start([local, universal])
+    graph.edge([local, universal], look)
+    url = f"sqlite:///{tmp_path}/runs.db"
+    for _ in range(2):  # the second one finds it so
+        async with Engine(url, graphs=[graph]) as engine:
+            outcome = await (await engine.start(graph, Dates(), key="d")).wait()
+        assert isinstance(outcome, Failed)
+        assert outcome.final
+        [(where, error)] = outcome.errors
+        assert (where, error.type) == ("look", "MergeConflict")
+        assert "'newest' could not take what universal wrote: the reducer maximum raised TypeError" in error.message
+
+
+@pytest.mark.asyncio
+async def test_a_whole_value_mends_what_could_not_be_folded() -> None:
+    @node(writes="newest")
+    async def settle() -> Replace[datetime]:
+        return Replace(datetime(2032, 1, 1))
+
+    graph = Graph(Dates, name="dates")
+    graph.start([local, universal])
+    graph.edge([local, universal], settle)
+    assert (await graph.run(Dates())).newest == datetime(2032, 1, 1)
 
 
 class Words(State):

@@ -279,3 +279,38 @@ def a_graph_that_fails_on_purpose() -> Graph[Any]:
     graph.edge(write, finish, otherwise=True)
     graph.terminate(refuse, status="failed")
     return graph
+
+
+@program
+def a_limit_that_leads_to_what_overwrites_anew() -> Graph[Any]:
+    @node(writes="draft")
+    def one(text: str) -> str:
+        return text
+
+    @node(writes="draft")
+    def two(text: str) -> str:
+        return text
+
+    @node(writes="log")
+    def read_one(draft: str) -> str:
+        return draft
+
+    @node(writes="log")
+    def read_two(draft: str) -> str:
+        return draft
+
+    @node(writes="draft")
+    def both(text: str) -> str:
+        return text
+
+    @node(writes="draft")
+    def late(text: str) -> str:
+        return text
+
+    graph = Graph(Claim, name="overwritten")
+    graph.start([one, two])
+    graph.edge(one, read_one)
+    graph.edge(two, read_two)
+    graph.edge([read_one, read_two], both)
+    graph.limit(seconds=5, then=late)
+    return graph

@@ -299,3 +299,48 @@ def work_beside_a_race_that_ends_by_itself() -> Graph[Any]:
     graph.race(ask_cache, ask_model)
     graph.edge([ask_cache, ask_model], tell)
     return graph
+
+
+@program
+def hands_that_pass_one_token_round() -> Graph[Any]:
+    @node(writes="more")
+    def ann(query: str) -> bool:
+        return False
+
+    @node(writes="more")
+    def ben(query: str, more: bool) -> bool:
+        return False
+
+    graph = Graph(Search, name="hands")
+    graph.start(ann)
+    graph.switch(ann, "more", {True: ben, False: note})
+    graph.switch(ben, "more", {True: ann, False: note})
+    graph.join(ann, each_one())
+    return graph
+
+
+@program
+def a_side_branch_of_every_turn() -> Graph[Any]:
+    @node(writes="more")
+    def again(query: str) -> bool:
+        return False
+
+    graph = Graph(Search, name="side")
+    graph.start(begin)
+    graph.edge(begin, [note, again])
+    graph.edge(again, begin, when="more")
+    return graph
+
+
+@program
+def a_loop_that_sends_out_work_for_one_join() -> Graph[Any]:
+    @node(writes="more")
+    def produce(query: str) -> bool:
+        return False
+
+    graph = Graph(Search, name="produce")
+    graph.start(produce)
+    graph.edge(produce, note)
+    graph.switch(produce, "more", {True: produce, False: sum_up})
+    graph.edge(note, sum_up)
+    return graph

@@ -242,3 +242,34 @@ def what_the_early_end_of_a_graph_around_may_have_cut_off() -> Graph[Any]:
     graph.start(outer)
     graph.switch(outer, "good", {True: tell, False: END})
     return graph
+
+
+@mistake("concurrent-writers", "they meet at 'both', by", "last")
+def a_limit_that_comes_before_the_join_that_overwrites() -> Graph[Any]:
+    @node(writes="draft")  # here
+    def one(text: str) -> str:
+        return text
+
+    @node(writes="draft")
+    def two(text: str) -> str:
+        return text
+
+    @node(writes="log")
+    def read_one(draft: str) -> str:
+        return draft
+
+    @node(writes="log")
+    def read_two(draft: str) -> str:
+        return draft
+
+    @node(writes="draft")
+    def both(text: str) -> str:
+        return text
+
+    graph = Graph(Claim, name="claim")
+    graph.start([one, two])
+    graph.edge(one, read_one)
+    graph.edge(two, read_two)
+    graph.edge([read_one, read_two], both)
+    graph.limit(seconds=5, then=fetch)
+    return graph

@@ -341,3 +341,29 @@ def a_longer_jump_back_before_the_fork() -> Graph[Any]:
     graph.edge(check, close, otherwise=True)
     graph.edge(slow, close)
     return graph
+
+
+@mistake(
+    "multiplies",
+    "'work' sends two branches that come back to it, and 'work' starts once for each: with every turn of the loop "
+    "there are twice as many",
+    "take graph.join(work, each_one()) out",
+    "warning",
+)
+def tokens_that_double_with_every_turn() -> Graph[Any]:
+    @node  # here
+    def work(text: str) -> None: ...
+
+    @node
+    def one(text: str) -> None: ...
+
+    @node
+    def two(text: str) -> None: ...
+
+    graph = Graph(Talk, name="talk")
+    graph.start(work)
+    graph.edge(work, [one, two])
+    graph.edge([one, two], work)
+    graph.edge(one, END, on_error=ValueError)
+    graph.join(work, each_one())
+    return graph
