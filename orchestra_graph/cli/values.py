@@ -56,7 +56,8 @@ def start_state(graph: Graph[Any], inputs: Sequence[str]) -> State:
         BadInput: It does not fit the state of the graph.
         BadValue: It cannot be read.
     """
-    schema = graph.compile().schema
+    own: type[State] = graph.compile().schema.state
+    schema = Schema.of(own)
     given: dict[str, list[Any]] = {}
     for text in inputs:
         given.update(_fields_in(text))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestra_graph.graph.flow import Ending, Losses, Race, Withdrawal
+from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.plan import Cap, Plan
+from orchestra_graph.graph.waves import Ending, Losses, Race, Withdrawal, losing
 
 __all__ = ["losses_of"]
 
@@ -17,12 +18,25 @@ def losses_of(plan: Plan, in_turn: Callable[[int], bool]) -> Losses:
         plan: The plan.
         in_turn: Whether a vertex never runs several times at once.
     """
-    return Losses(
-        vertices=frozenset(plan.topology.excusing),
-        races=[_race(plan, race) for race in plan.races],
-        limits=[_limit(cap, cap.edge, in_turn) for cap in plan.caps if cap.edge is not None],
-        ends=_ends(plan),
-    )
+    excused, races = frozenset(plan.topology.excusing), [_race(plan, race) for race in plan.races]
+    lost = excused.union(losing(plan.topology), *(some for race in races for some in race.lost))
+    limits = []
+    for cap in plan.caps:
+        if cap.edge is not None:
+            counts = cap.kind == "turns"
+            sure = counts and cap.vertex not in lost and not _withdrawn(plan, cap) and in_turn(cap.vertex)
+            limits.append(Withdrawal(edge=cap.edge, members=cap.members, counts=counts, in_turn=sure))
+    return Losses(vertices=excused, races=races, limits=limits, ends=_ends(plan))
+
+
+def _withdrawn(plan: Plan, cap: Cap) -> bool:
+    """Whether another limit may withdraw the vertex of this one, and lead back to it."""
+    begins = [
+        plan.edges[other.edge].target
+        for other in plan.caps
+        if other.edge is not None and other.edge != cap.edge and cap.vertex in other.members
+    ]
+    return cap.vertex in reachable(begins, [plan.topology.targets(v) for v in range(plan.topology.size)])
 
 
 def _race(plan: Plan, race: tuple[int, ...]) -> Race:
@@ -35,11 +49,6 @@ def _race(plan: Plan, race: tuple[int, ...]) -> Race:
         funnel = plan.topology.funnel(others)
         lost.append(others | {v for v in everyone if funnel >> v & 1})
     return Race(regions=chain, lost=tuple(lost))
-
-
-def _limit(cap: Cap, edge: int, in_turn: Callable[[int], bool]) -> Withdrawal:
-    counts = cap.kind == "turns"
-    return Withdrawal(edge=edge, members=cap.members, counts=counts, in_turn=counts and in_turn(cap.vertex))
 
 
 def _ends(plan: Plan) -> list[Ending]:

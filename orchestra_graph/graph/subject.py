@@ -10,13 +10,13 @@ from typing import Any
 from orchestra_graph.graph.conflicts import Pairs, TooManyPairs
 from orchestra_graph.graph.edges import Group
 from orchestra_graph.graph.fits import value_of
-from orchestra_graph.graph.flow import Waves
 from orchestra_graph.graph.losses import losses_of
 from orchestra_graph.graph.paths import never_empty
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.reads import Read, path_of, reads_of, takes_several
 from orchestra_graph.graph.signature import type_name
 from orchestra_graph.graph.values import Values
+from orchestra_graph.graph.waves import Waves
 from orchestra_graph.graph.ways import Ways, ways_of
 from orchestra_graph.state.schema import Schema
 

@@ -18,10 +18,11 @@ from typing import Any, get_origin
 
 from orchestra_graph.graph.edges import Edge, Group
 from orchestra_graph.graph.fits import fits, is_collection, literal, members, same_value, value_of
-from orchestra_graph.graph.flow import Facts, Waves, solve
+from orchestra_graph.graph.flow import Facts, solve
 from orchestra_graph.graph.paths import NoStep, type_at
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.reads import UNWRITTEN, Path, Read, path_of
+from orchestra_graph.graph.waves import Waves
 from orchestra_graph.state.reducers import operand_and_whole
 from orchestra_graph.state.schema import FieldSpec
 

@@ -236,7 +236,8 @@ class Invoker:
             value = self._item(Param(name="", kind="item", annotation=spec.annotation), node, activation)
         else:
             value = self._read(transfer.source, activation.revision.seen())
-        return Replace(value) if spec.private and spec.reducer is not None else value
+        # What a field of the graph's own begins with is its value; what comes out is one operand of the field outside.
+        return Replace(value) if node.kind == "enter" and spec.reducer is not None else value
 
     def holds(self, run: RunState, wave: Wave) -> bool:
         """What an `until` join's predicate says of the merge of what has come to it."""

@@ -56,7 +56,7 @@ async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, 
         raise RunKeyTaken(row.key, f"it is a run of graph '{row.graph}', not '{plan.name}'")
     (first,) = await store.log(row.number, upto=0)
     stored = (await read_body(store, first)).get("writes", {})
-    for name, spec in plan.schema.fields.items():
+    for name, spec in ((name, plan.schema.fields[name]) for name in plan.own):
         if spec.has_factory and name not in state.model_fields_set:
             continue  # a default that is made anew each time says nothing about what was meant
         known = [name in stored, name in fragments]

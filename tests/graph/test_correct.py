@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from orchestra_graph.errors import RunStopped
 from orchestra_graph.graph.attributes import methods_of
 from orchestra_graph.graph.fits import members, value_of
-from orchestra_graph.state.schema import Schema
 from tests.graph.correct import PROGRAMS
 
 
@@ -41,7 +40,7 @@ def test_there_are_many_of_them() -> None:
 def test_a_correct_program_runs(name: str) -> None:
     graph = PROGRAMS[name]()
     plan = graph.compile()
-    fields = Schema.of(graph.state).fields.values()
+    fields = [plan.schema.fields[name] for name in plan.own]
     given = {spec.name: sample(spec.annotation) for spec in fields if spec.required}
     wanted = {param.annotation for node in plan.nodes for param in node.params if param.kind == "resource"}
 

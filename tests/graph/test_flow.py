@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestra_graph.graph.flow import Ending, Facts, Flow, Losses, Race, Waves, Withdrawal, solve
+from orchestra_graph.graph.flow import Facts, Flow, solve
 from orchestra_graph.graph.policies import JoinRule
+from orchestra_graph.graph.waves import Ending, Losses, Race, Waves, Withdrawal
 from tests.graph.drawing import draw
 from tests.graph.player import Newest, Player, bits
 from tests.graph.shapes import Each, Group, Model, Split, shape

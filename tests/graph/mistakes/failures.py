@@ -273,3 +273,36 @@ def a_limit_that_comes_before_the_join_that_overwrites() -> Graph[Any]:
     graph.edge([read_one, read_two], both)
     graph.limit(seconds=5, then=fetch)
     return graph
+
+
+@mistake("read-before-write", "'tell' reads review, but nothing has written it on the way", "review")
+def a_limit_of_a_node_that_may_have_lost_a_race_each_time() -> Graph[Any]:
+    @node
+    def begin(text: str) -> None: ...
+
+    @node
+    def rival(text: str) -> None: ...
+
+    @node
+    def slow(text: str) -> None: ...
+
+    @node(writes="review")
+    def judge(text: str) -> str:
+        return text
+
+    @node(writes="good")
+    def decide(text: str) -> bool:
+        return False
+
+    @node  # here
+    def tell(review: str) -> None: ...
+
+    graph = Graph(Claim, name="claim")
+    graph.start(begin)
+    graph.edge(begin, [slow, rival])
+    graph.race(slow, rival)
+    graph.edge(slow, judge)
+    graph.edge([judge, rival], decide)
+    graph.switch(decide, "good", {True: END, False: begin})
+    graph.limit(slow, turns=2, then=tell)
+    return graph

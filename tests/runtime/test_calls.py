@@ -1,0 +1,721 @@
+"""Graphs in graphs: what they share, what is their own, and everything that may stand in one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from orchestra_graph import (
+    END,
+    Context,
+    Engine,
+    Graph,
+    GraphChanged,
+    Item,
+    NotWritten,
+    Patch,
+    Question,
+    Resource,
+    Retry,
+    State,
+    add,
+    append,
+    ask,
+    extend,
+    later,
+    node,
+)
+from orchestra_graph.errors import NodeTimeout
+
+from .common import asked, both_stores, database, done, failed, url_of, virtual
+from .stage import Board, Stage, ids, note, ran
+from .virtual import elapsed, in_virtual_time
+
+
+class Shop(State):
+    text: str = "order 7"
+    log: Annotated[list[str], append] = []
+    facts: Annotated[list[str], extend] = []
+    items: list[str] = ["a", "b", "c"]
+    verdicts: Annotated[list[str], append] = []
+    verdict: str = ""
+    total: Annotated[int, add] = 0
+    ok: bool = False
+    turns: int = 0
+
+
+class Review(State):
+    """Shares ``text``, ``log`` and ``facts`` with `Shop`; the rest is its own."""
+
+    text: str
+    log: Annotated[list[str], append] = []
+    facts: Annotated[list[str], extend] = []
+    notes: Annotated[list[str], append] = []
+    draft: str = later()
+    rounds: int = 0
+    opinion: Literal["good", "bad"] = later()
+
+
+@node(writes="draft")
+async def write(text: str, rounds: int) -> str:
+    return f"{text} v{rounds}"
+
+
+@node(writes="notes")
+async def remember(draft: str) -> str:
+    return draft
+
+
+@node(writes="facts")
+async def learn(draft: str) -> list[str]:
+    return [f"fact of {draft}"]
+
+
+@node(writes="opinion")
+async def judge(notes: list[str]) -> Literal["good", "bad"]:
+    return "good" if len(notes) > 1 else "bad"
+
+
+@node(writes="rounds")
+async def again(rounds: int) -> int:
+    return rounds + 1
+
+
+def review(name: str = "review") -> Graph[Review]:
+    """A loop over private fields: the second draft is good."""
+    graph = Graph(Review, name=name)
+    graph.start(write)
+    graph.edge(write, [remember, learn])
+    graph.edge([remember, learn], judge)
+    graph.switch(judge, "opinion", {"bad": again, "good": END})
+    graph.edge(again, write)
+    return graph
+
+
+@node(writes="turns")
+async def turn(turns: int) -> int:
+    return turns + 1
+
+
+def few(turns: int) -> bool:
+    return turns < 3
+
+
+# -- fields ------------------------------------------------------------------------------------------------
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_what_is_shared_is_the_same_field_and_what_is_appended_is_appended_once(
+    place: str, tmp_path: Path
+) -> None:
+    graph = Graph(Shop, name="shop")
+    called = graph.add(review(), outputs={"draft": "verdict", "notes": "facts"})
+    graph.start(called)
+    graph.edge(called, note("after"))
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        state = done(await (await engine.start(graph, Shop(facts=["known"]))).wait())
+    learned = ["fact of order 7 v0", "fact of order 7 v1"]
+    assert state.facts == ["known", *learned, "order 7 v0", "order 7 v1"]  # and its notes, as one operand, at its end
+    assert state.verdict == "order 7 v1"
+    assert not hasattr(state, "notes")
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_its_own_fields_are_fresh_each_time(place: str, tmp_path: Path) -> None:
+    graph = Graph(Shop, name="shop")
+    called = graph.add(review(), outputs={"draft": "verdicts"})
+    graph.start(turn)
+    graph.edge(turn, called)
+    graph.edge(called, turn, when=few)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop())
+        state = done(await run.wait())
+        assert state.verdicts == ["order 7 v1"] * 3
+        assert len(state.facts) == 6
+        assert "review/write@2.1" in ids(await run.record(), "done")
+
+
+class Noted(State):
+    log: Annotated[list[str], append] = []
+    said: Annotated[list[str], append]
+    doubled: Annotated[int, add] = 10
+    first: str = later()
+
+
+@pytest.mark.asyncio
+async def test_inputs_fill_own_fields_even_those_with_reducers_and_outputs_go_into_reducers() -> None:
+    class Outer(State):
+        log: Annotated[list[str], append] = []
+        lines: list[str] = ["one", "two"]
+        total: Annotated[int, add] = 5
+
+    @node(writes="said")
+    async def say(said: list[str]) -> str:
+        return f"after {len(said)}"
+
+    @node(writes="doubled")
+    async def double(doubled: int) -> int:
+        return doubled
+
+    @node(writes="log")
+    async def tell(said: list[str], doubled: int) -> str:
+        return f"{said} {doubled}"
+
+    inner = Graph(Noted, name="inner")
+    inner.start([say, double])
+    inner.edge([say, double], tell)
+    graph = Graph(Outer, name="outer")
+    called = graph.add(inner, inputs={"said": "lines"}, outputs={"doubled": "total"})
+    graph.start(called)
+    graph.edge(called, note("after"))
+    async with Engine(graphs=[graph]) as engine:
+        state = done(await (await engine.start(graph, Outer())).wait())
+    assert state.log == ["['one', 'two', 'after 2'] 20", "after"]
+    assert state.total == 25
+    assert state.lines == ["one", "two"]
+
+
+@pytest.mark.asyncio
+async def test_an_input_may_be_a_path_or_a_function_and_may_part_from_a_shared_name() -> None:
+    class Copy(State):
+        text: str
+        size: int
+        log: Annotated[list[str], append] = []
+
+    def shout(text: str) -> str:
+        return text.upper()
+
+    def size(items: list[str]) -> int:
+        return len(items)
+
+    @node
+    async def change() -> None: ...
+
+    @node(writes="text")
+    async def rewrite(text: str, size: int) -> str:
+        return f"{text} {size}"
+
+    @node(writes="log")
+    async def tell(text: str) -> str:
+        return text
+
+    inner = Graph(Copy, name="inner")
+    inner.start(rewrite)
+    inner.edge(rewrite, tell)
+    graph = Graph(Shop, name="outer")
+    graph.start(graph.add(inner, inputs={"text": shout, "size": size}))
+    async with Engine(graphs=[graph]) as engine:
+        state = done(await (await engine.start(graph, Shop())).wait())
+    assert state.log == ["ORDER 7 3"]
+    assert state.text == "order 7"  # its own text, not the one outside
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_a_later_field_that_nothing_has_written_comes_out_of_nowhere(place: str, tmp_path: Path) -> None:
+    """The compile sees it where no path writes it; here it depends on a value."""
+    class Maybe(State):
+        ok: bool
+        found: str = later()
+
+    @node(writes="found")
+    async def find() -> str:
+        return "found"
+
+    inner = Graph(Maybe, name="inner")
+    inner.start(note_nothing := node(name="look")(_nothing))
+    inner.switch(note_nothing, "ok", {True: find, False: END})
+    graph = Graph(Shop, name="outer")
+    graph.start(graph.add(inner, outputs={"found": "verdict"}))
+    from orchestra_graph import GraphError
+
+    with pytest.raises(GraphError, match="found"):
+        graph.compile()
+
+
+async def _nothing() -> None:
+    return None
+
+
+@pytest.mark.asyncio
+async def test_a_parameter_of_the_calls_state_is_a_snapshot_of_its_fields() -> None:
+    seen: list[Review] = []
+
+    @node
+    async def look(state: Review) -> None:
+        seen.append(state)
+
+    inner = Graph(Review, name="review")
+    inner.start(write)
+    inner.edge(write, look)
+    graph = Graph(Shop, name="shop")
+    graph.start(inner)
+    graph.edge(inner, note("after"))
+    async with Engine(graphs=[graph]) as engine:
+        done(await (await engine.start(graph, Shop(facts=["f"]))).wait())
+    [state] = seen
+    assert isinstance(state, Review)
+    assert (state.text, state.facts, state.draft, state.rounds) == ("order 7", ["f"], "order 7 v0", 0)
+    with pytest.raises(NotWritten):
+        assert state.opinion
+
+
+@pytest.mark.asyncio
+async def test_a_patch_inside_writes_own_and_shared_fields() -> None:
+    class Both(Patch[Review]):
+        draft: str
+        facts: list[str]
+
+    @node
+    async def both() -> Both:
+        return Both(draft="d", facts=["f"])
+
+    @node(writes="log")
+    async def tell(draft: str, facts: list[str]) -> str:
+        return f"{draft} {facts}"
+
+    inner = Graph(Review, name="review")
+    inner.start(both)
+    inner.edge(both, tell)
+    graph = Graph(Shop, name="shop")
+    graph.start(inner)
+    async with Engine(graphs=[graph]) as engine:
+        state = done(await (await engine.start(graph, Shop())).wait())
+    assert (state.facts, state.log) == (["f"], ["d ['f']"])
+
+
+@pytest.mark.asyncio
+async def test_conditions_and_switches_over_own_fields() -> None:
+    class Choosing(State):
+        log: Annotated[list[str], append] = []
+        size: int = 3
+        words: list[str] = ["x", "y"]
+
+    def large(size: int) -> bool:
+        return size > 2
+
+    def sort(words: list[str]) -> Literal["none", "some"]:
+        return "some" if words else "none"
+
+    inner = Graph(Choosing, name="inner")
+    inner.start(note("begin"))
+    inner.edge("begin", note("large"), when=large)
+    inner.edge("begin", note("small"), otherwise=True)
+    inner.switch("large", sort, {"some": note("some"), "none": note("none")})
+    inner.edge("some", note("by_name"), when="words")
+    graph = Graph(Board, name="outer")
+    graph.start(inner)
+    assert await ran(graph) == [f"inner/{n}" for n in ("begin", "large", "some", "by_name")]
+
+
+# -- where it ends -------------------------------------------------------------------------------------------
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_it_ends_when_all_in_it_has_ended_by_end_by_no_edge_or_by_none_taken(
+    place: str, tmp_path: Path
+) -> None:
+    """Several starts, several ends; what is behind it starts once."""
+    stage = Stage()
+    inner = Graph(Board, name="inner")
+    a, b, c = stage.nodes("a", "b", "c")
+    inner.start([a, b, c])
+    inner.edge(a, END)
+    inner.edge(b, note("never"), when="ok")
+    graph = Graph(Board, name="outer")
+    graph.start(inner)
+    graph.edge(inner, note("after"))
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Board())
+        await stage.end(run, "inner/c", "inner/a")
+        assert "after" not in [a.id for a in (await run.record()).activations]
+        await stage.end(run, "inner/b")
+        assert done(await run.wait()).log == ["inner/a", "inner/b", "inner/c", "after"]
+
+
+@pytest.mark.asyncio
+async def test_a_graph_without_edges_and_a_graph_behind_a_graph() -> None:
+    inner = Graph(Board, name="one")
+    inner.start(note("x"))
+    other = Graph(Board, name="two")
+    other.start(note("x"))
+    graph = Graph(Board, name="outer")
+    graph.start(inner)
+    graph.chain(inner, other, END)
+    assert await ran(graph) == ["one/x", "two/x"]
+
+
+# -- one in another ----------------------------------------------------------------------------------------
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_two_calls_of_one_graph_side_by_side(place: str, tmp_path: Path) -> None:
+    inner = review()
+    graph = Graph(Shop, name="shop")
+    one = graph.add(inner, name="one", outputs={"draft": "verdicts"})
+    other = graph.add(inner, name="other", outputs={"draft": "verdicts"}, inputs={"text": "verdict"})
+    graph.start([one, other])
+    graph.edge([one, other], note("after"))
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        state = done(await (await engine.start(graph, Shop(verdict="given"))).wait())
+    assert state.verdicts == ["order 7 v1", "given v1"]
+    assert len(state.facts) == 4
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_calls_in_calls(place: str, tmp_path: Path) -> None:
+    class Middle(State):
+        text: str
+        facts: Annotated[list[str], extend] = []
+        log: Annotated[list[str], append] = []
+        drafts: Annotated[list[str], append] = []
+        rounds: int = 0
+
+    @node(writes="log")
+    async def tell(drafts: list[str], rounds: int) -> str:
+        return f"{rounds}: {', '.join(drafts)}"
+
+    middle = Graph(Middle, name="middle")
+    called = middle.add(review(), outputs={"draft": "drafts"}, inputs={"rounds": "rounds"})
+    middle.start(again)
+    middle.edge(again, called)
+    middle.edge(called, again, when=lambda rounds: rounds < 2)
+    middle.edge(called, tell, otherwise=True)
+    graph = Graph(Shop, name="shop")
+    graph.start(turn)
+    graph.edge(turn, middle)
+    graph.edge(middle, turn, when=lambda turns: turns < 2)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop())
+        assert done(await run.wait()).log == ["2: order 7 v2, order 7 v3"] * 2
+        assert "middle/review/write@1.1.1" in ids(await run.record(), "done")
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_in_an_each_with_the_element_as_a_field(place: str, tmp_path: Path) -> None:
+    class Word(State):
+        word: Item[str]
+        seen: str = later()
+        log: Annotated[list[str], append] = []
+
+    stage = Stage()
+
+    @node(writes="seen")
+    async def look(word: str, ctx: Context) -> str:
+        await stage.wait(ctx)
+        return word.upper()
+
+    @node(writes="log")
+    async def tell(seen: str, ctx: Context) -> str:
+        return f"{ctx.id} {seen}"
+
+    inner = Graph(Word, name="word")
+    inner.start(look)
+    inner.edge(look, tell)
+    graph = Graph(Shop, name="shop")
+    graph.start(turn)
+    work = graph.add(inner, outputs={"seen": "verdicts"})
+    graph.each(turn, "items", work, collect=note("collect"), limit=2)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop())
+        await stage.begins("word/look#0", "word/look#1")
+        assert "word/look#2" not in stage.began  # at most two at once
+        await stage.end(run, "word/look#1", "word/look#2", "word/look#0")
+        state = done(await run.wait())
+    assert state.verdicts == ["A", "B", "C"]
+    assert state.log == [*(f"word/tell#{i} {w}" for i, w in enumerate("ABC")), "collect"]
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_with_a_loop_and_an_each_of_its_own_in_an_each_in_a_loop(place: str, tmp_path: Path) -> None:
+    class Group(State):
+        members: Item[list[str]]
+        visited: Annotated[list[str], append] = []
+        rounds: int = 0
+
+    @node(writes="visited")
+    async def visit(member: Item[str], rounds: int) -> str:
+        return f"{member}{rounds}"
+
+    inner = Graph(Group, name="group")
+    inner.start(again)
+    inner.each(again, "members", visit, collect=(last := node(name="last")(_nothing)))
+    inner.edge(last, again, when=lambda rounds: rounds < 2)
+    graph = Graph(Outing, name="outing")
+    graph.start(turn)
+    work = graph.add(inner, outputs={"visited": "found"})
+    graph.each(turn, "groups", work, collect=(home := node(name="home")(_nothing)))
+    graph.edge(home, turn, when=lambda turns: turns < 2)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Outing())
+        state = done(await run.wait())
+        assert state.found == ["a1", "b1", "a2", "b2", "c1", "c2"] * 2
+        assert "group/visit@1#0@1#1" in ids(await run.record(), "done")
+
+
+class Outing(State):
+    groups: list[list[str]] = [["a", "b"], ["c"]]
+    found: Annotated[list[str], extend] = []
+    turns: int = 0
+
+
+# -- people, resources, attempts -----------------------------------------------------------------------------
+
+
+class Approval(State):
+    text: str
+    log: Annotated[list[str], append] = []
+    granted: bool = later()
+
+
+@ask(writes="granted")
+def approve(text: str) -> Question[bool]:
+    return Question(f"Grant {text}?", to="ana")
+
+
+@node(writes="log")
+async def tell_it(granted: bool, ctx: Context) -> str:
+    return f"{ctx.id} {granted}"
+
+
+def approval() -> Graph[Approval]:
+    graph = Graph(Approval, name="approval")
+    graph.start(approve)
+    graph.edge(approve, tell_it)
+    return graph
+
+
+def in_a_loop() -> Graph[Shop]:
+    graph = Graph(Shop, name="shop")
+    called = graph.add(approval(), name="review")
+    graph.start(turn)
+    graph.edge(turn, called)
+    graph.edge(called, turn, when=few)
+    return graph
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_a_question_inside_is_answered_by_its_path(place: str, tmp_path: Path) -> None:
+    graph = in_a_loop()
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop())
+        for number in range(3):
+            [question] = asked(await run.wait())
+            assert (question.id, question.node) == (f"review/approve@{number}", "review/approve")
+            assert question.prompt == "Grant order 7?"
+            await run.answer(question.id, number == 1)
+        log = done(await run.wait()).log
+    assert log == ["review/tell_it@0 False", "review/tell_it@1 True", "review/tell_it@2 False"]
+
+
+@pytest.mark.asyncio
+async def test_a_question_inside_is_answered_from_another_engine_that_has_no_code(tmp_path: Path) -> None:
+    graph = in_a_loop()
+    url = database(tmp_path)
+    for number in range(3):
+        async with Engine(url, graphs=[graph]) as engine:
+            run = await engine.start(graph, Shop(), key="k")
+            assert [q.id for q in asked(await run.wait())] == [f"review/approve@{number}"]
+        async with Engine(url) as other:
+            await (await other.get("k")).answer(f"review/approve@{number}", True)
+    async with Engine(url, graphs=[graph]) as engine:
+        assert len(done(await (await engine.get("k", graph)).wait()).log) == 3
+
+
+@pytest.mark.asyncio
+async def test_resources_inside() -> None:
+    class Till:
+        def __init__(self) -> None:
+            self.paid: list[str] = []
+
+    opened: list[str] = []
+
+    @contextmanager
+    def named() -> Iterator[str]:
+        opened.append("open")
+        yield "eu"
+        opened.append("closed")
+
+    @node
+    async def pay(text: str, till: Annotated[Till, Resource], region: Annotated[str, Resource("region")]) -> None:
+        till.paid.append(f"{text} {region}")
+
+    inner = Graph(Approval, name="inner")
+    inner.start(pay)
+    graph = Graph(Shop, name="shop")
+    graph.start(inner)
+    till = Till()
+    async with Engine(graphs=[graph], resources={"till": till, "region": named()}) as engine:
+        done(await (await engine.start(graph, Shop())).wait())
+    assert till.paid == ["order 7 eu"]
+    assert opened == ["open", "closed"]
+
+
+@in_virtual_time
+async def test_attempts_and_timeouts_inside() -> None:
+    tries: list[tuple[str, int, float]] = []
+
+    @node(writes="log", timeout=5, retry=Retry(attempts=3, delay=10, factor=1, jitter=0, on=(NodeTimeout,)))
+    async def slow(ctx: Context) -> str:
+        tries.append((ctx.idempotency_key, ctx.attempt, elapsed()))
+        await asyncio.sleep(60 if ctx.attempt < 3 else 1)
+        return ctx.id
+
+    inner = Graph(Board, name="inner")
+    inner.start(slow)
+    graph = Graph(Board, name="outer")
+    graph.start(inner)
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Board(), key="k")
+        assert done(await run.wait()).log == ["inner/slow"]
+    assert tries == [("k/inner/slow", 1, 0), ("k/inner/slow", 2, 15), ("k/inner/slow", 3, 30)]
+
+
+@pytest.mark.asyncio
+async def test_plain_functions_inside() -> None:
+    @node(writes="log")
+    def plain(ctx: Context) -> str:
+        return ctx.node
+
+    inner = Graph(Board, name="inner")
+    inner.start(plain)
+    graph = Graph(Board, name="outer")
+    graph.start(inner)
+    assert await ran(graph) == ["inner/plain"]
+
+
+# -- going wrong -------------------------------------------------------------------------------------------
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_what_goes_in_must_fit_and_says_so(place: str, tmp_path: Path) -> None:
+    class Typed(State):
+        size: int
+        log: Annotated[list[str], append] = []
+
+    def broken(text: str) -> int:
+        raise LookupError(f"no size of {text}")
+
+    inner = Graph(Typed, name="inner")
+    inner.start(note("begin"))
+    graph = Graph(Shop, name="shop")
+    called = graph.add(inner, inputs={"size": broken})
+    graph.start(note("before"))
+    graph.edge("before", called)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop())
+        outcome = failed(await run.wait(), "LookupError")
+        assert outcome.errors[0][0] == "inner"
+        assert outcome.state.log == ["before"]
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_an_error_of_a_graph_as_a_whole_is_taken_outside(place: str, tmp_path: Path) -> None:
+    """What raises at the way in, or out, is the call's own error; `on_error` of the call takes it."""
+    class Typed(State):
+        size: int
+        log: Annotated[list[str], append] = []
+
+    def broken(text: str) -> int:
+        raise LookupError(text)
+
+    @node(writes="log")
+    async def mend(ctx: Context) -> str:
+        return f"mended {ctx.error}"
+
+    inner = Graph(Typed, name="inner")
+    inner.start(note("begin"))
+    graph = Graph(Shop, name="shop")
+    called = graph.add(inner, inputs={"size": broken})
+    graph.start(called)
+    graph.edge(called, note("after"))
+    graph.edge(called, mend, on_error=LookupError)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        assert done(await (await engine.start(graph, Shop())).wait()).log == ["mended LookupError: order 7"]
+
+
+def changed(*, more: bool = False, wired: bool = False) -> Graph[Shop]:
+    inner = Graph(Review, name="review")
+    inner.start(write)
+    inner.edge(write, ask_inside)
+    if more:
+        inner.edge(ask_inside, remember)
+    graph = Graph(Shop, name="shop")
+    called = graph.add(inner, inputs={"text": "verdict"} if wired else None)
+    graph.start(called)
+    return graph
+
+
+@ask(writes="rounds")
+def ask_inside() -> Question[int]:
+    return Question("How many?")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"more": True}, "node 'review/remember' is new"), ({"wired": True}, "review/text")]
+)
+@both_stores
+@pytest.mark.asyncio
+async def test_a_change_inside_of_a_graph_is_named(change: Any, named: str, place: str, tmp_path: Path) -> None:
+    before, after = changed(), changed(**change)
+    async with Engine(url_of(place, tmp_path), graphs=[before]) as engine:
+        run = await engine.start(before, Shop(), key="k")
+        asked(await run.wait())
+        again = await engine.get("k", after)
+        with pytest.raises(GraphChanged, match=named):
+            await again.answer("review/ask_inside", 3)
+
+
+# -- without the code ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_another_process_reads_records_and_history_without_the_code(tmp_path: Path) -> None:
+    graph = in_a_loop()
+    url = database(tmp_path)
+    async with Engine(url, graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop(), key="k")
+        asked(await run.wait())
+        await run.answer("review/approve@0", True)
+        asked(await run.wait())
+        mine, steps = await run.record(), await run.history()
+    async with Engine(url) as other:
+        run = await other.get("k")  # type: ignore[assignment]
+        record = await run.record()
+        assert record == mine
+        assert ids(record, "done") == ["turn@0", "review/approve@0", "review/tell_it@0", "turn@1"]
+        assert ids(record, "waiting") == ["review/approve@1"]
+        assert [step.node for step in await run.history()] == [step.node for step in steps]
+        assert "review/approve" in str(await run.explain())
+        assert [q.id for q in await run.questions()] == ["review/approve@1"]
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_the_state_at_each_step_has_the_fields_outside(place: str, tmp_path: Path) -> None:
+    graph = Graph(Shop, name="shop")
+    called = graph.add(review(), outputs={"draft": "verdict"})
+    graph.start(called)
+    graph.edge(called, note("after"))
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop())
+        done(await run.wait())
+        states = [await run.state_at(step.number) for step in await run.history()]
+        assert all(type(state) is Shop for state in states)
+        assert [len(state.facts) for state in states] == sorted(len(state.facts) for state in states)
+        assert states[-1].verdict == "order 7 v1"
