@@ -66,12 +66,18 @@ class Withdrawals(Tokens):
         for join in joins:
             ahead = run.marking.ahead(join, stamp, this_turn=this_turn)
             found.update(dict.fromkeys(item for item in ahead if only >> item.vertex & 1))
-        for item in found:
+        for item in self.in_order(found):
             self.withdraw(item)
+
+    def in_order(self, items: Iterable[Item]) -> list[Item]:
+        """In their logical order: where they are kept they stand in another one after a resume."""
+        key = self.run.plan.topology.key
+        return sorted(items, key=lambda i: key(i.vertex, i.stamp, i.discriminator if isinstance(i, Activation) else ()))
 
     def inside(self, vertex: int, prefix: Stamp, members: Collection[int]) -> list[Item]:
         """What is live at one of *members*, with these coordinates around it."""
-        return [i for i in self.run.marking.within(vertex, prefix, len(prefix)) if i.vertex in members]
+        found = self.run.marking.within(vertex, prefix, len(prefix))
+        return self.in_order(item for item in found if item.vertex in members)
 
     def excuse(self, activation: Activation) -> bool:
         """Whether a join can do without an activation that has failed for good; if so, it waits no longer for it."""
@@ -137,8 +143,8 @@ class Withdrawals(Tokens):
         if node.kind == "leave" and node.call is not None:
             vertex, stamp = plan.calls[node.call].enter, stamp[:-1]
         for rivals in plan.rivals.get(vertex, ()):
-            for rival in rivals:
-                for item in list(self._standing(rival, stamp)):
+            for rival in sorted(rivals):
+                for item in self.in_order(self._standing(rival, stamp)):
                     self.withdraw(item)
             self.withdraw_for(rivals, stamp, this_turn=True)
             for rival in rivals:

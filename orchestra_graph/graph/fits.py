@@ -308,7 +308,8 @@ def element_of(annotation: Any) -> Any:
     """
     found = []
     for part in _parts(annotation):
-        origin = get_origin(part) or part
+        own = value_of(part)
+        origin = (get_origin(part) or part) if own is None else type(own[0])
         if part is Any or _opaque(part) or not isinstance(origin, type):
             found.append(Any)
         elif issubclass(origin, collections.abc.Sequence) and not issubclass(origin, str | bytes | bytearray):
