@@ -107,7 +107,11 @@ def writes_are_apart(subject: Subject) -> Iterator[Problem]:
     if not any(writes):
         return
     # the engine lets a join mend a conflict only if it writes all that it may write, and has not read the field
-    mends = [sum(bit.get(f, 0) for f in n.writes.fields if n.writes.sure and f not in n.reads) for n in plan.nodes]
+    alone = [sum(bit.get(f, 0) for f in n.writes.fields if n.writes.sure and f not in n.reads) for n in plan.nodes]
+    mends = list(alone)
+    for vertex, ways in enumerate(subject.ways):  # and when it fails, what follows then must mend it
+        for edge in ways.unwritten():
+            mends[vertex] &= alone[plan.edges[edge].target]
     pairs = subject.pairs
     try:
         found = pairs.conflicts(writes, mends)

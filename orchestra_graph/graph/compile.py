@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from orchestra_graph.errors import GraphError, Problem, nearest
+from orchestra_graph.graph.bounds import Bounds
 from orchestra_graph.graph.checks import check
-from orchestra_graph.graph.connect import Bound, Each, connect
+from orchestra_graph.graph.connect import Each, connect
 from orchestra_graph.graph.declared import Declaration
-from orchestra_graph.graph.digraph import components_in_order, reachable
+from orchestra_graph.graph.digraph import reachable
 from orchestra_graph.graph.edges import label_of
 from orchestra_graph.graph.layout import Frame, Layout, lay_out
 from orchestra_graph.graph.node import Node
-from orchestra_graph.graph.plan import Call, Cap, Plan, PlanNode, Transfer, WriteSpec, fingerprint_of
+from orchestra_graph.graph.plan import Call, Plan, PlanNode, Transfer, WriteSpec, fingerprint_of
 from orchestra_graph.graph.reads import choice_type
 from orchestra_graph.graph.shape import shape_of_plan
 from orchestra_graph.graph.signature import Signature, choice_reads, read_signature
@@ -160,6 +161,7 @@ class _Compiler:
         names = [self._name(v) for v in inside]
         loop = " -> ".join([*names, names[0]])
         mend = f"graph.edge({names[-1]}, END, when=...)   and   graph.edge({names[-1]}, {names[0]}, otherwise=True)"
+        mend += f"\nOr let a limit of the loop lead out:   graph.limit({names[0]}, turns=10, then=...)"
         what = f"the loop {loop} has no way out: the end cannot be reached from it"
         self._problem("no-exit", what, self._where(inside[0]), mend)
 
@@ -208,15 +210,9 @@ class _Compiler:
             scopes=scopes,
             raced=frozenset(v for race, _ in made.races for v in race),
         )
-        caps = tuple(self._cap(topology, bound) for bound in made.bounds)
-        self._races(topology)
-        turns: dict[int, int] = {}
-        for cap in caps:
-            if cap.kind == "turns":
-                turns[cap.vertex] = min(int(cap.allowed), turns.get(cap.vertex, int(cap.allowed)))
-        bounded = {bound.vertex for bound in made.bounds if bound.declared.place is not None}
-        heads = {r.head for r in topology.regions if r.members.isdisjoint(bounded)}
-        nodes = [self._node(v, signatures.get(v), turns.get(v), counts=v in heads) for v in range(self.end + 1)]
+        bounds = Bounds(self.layout, made, topology)
+        self.problems += bounds.problems
+        nodes = [self._node(v, signatures.get(v), bounds) for v in range(self.end + 1)]
         plan = Plan(
             name=self.graph.name,
             version=self.graph.version,
@@ -230,12 +226,12 @@ class _Compiler:
             fingerprint="",
             calls=tuple(self._call(frame) for frame in self.layout.frames[1:]),
             races=tuple(race for race, _ in made.races),
-            caps=caps,
+            caps=bounds.caps,
         )
         shape = shape_of_plan(plan)
         return replace(plan, shape=shape, fingerprint=fingerprint_of(shape))
 
-    def _node(self, vertex: int, signature: Signature | None, turns: int | None, *, counts: bool) -> PlanNode:
+    def _node(self, vertex: int, signature: Signature | None, bounds: Bounds) -> PlanNode:
         name, groups = self._name(vertex), tuple(self.made.groups[vertex])
         if vertex in (0, self.end):
             return PlanNode(index=vertex, name=name, kind="end" if vertex else "start", groups=groups)
@@ -246,8 +242,8 @@ class _Compiler:
             "index": vertex,
             "name": name,
             "groups": groups,
-            "turns": turns,
-            "counts_turns": counts,
+            "turns": bounds.turns.get(vertex),
+            "counts_turns": vertex in bounds.heads,
             "call": stands - 1 if stands else None,
             "terminates": self.made.ends.get(vertex),
         }
@@ -312,86 +308,3 @@ class _Compiler:
             leave=frame.leave,
             members=frozenset(frame.members),
         )
-
-    # -- limits and races -----------------------------------------------------------------------------
-
-    def _cap(self, topology: Topology, bound: Bound) -> Cap:
-        declared, frame, vertex = bound.declared, bound.frame, bound.vertex
-        if declared.place is None:
-            last = {frame.leave}
-            members = frozenset(frame.members) - last
-            depth = 0 if frame.parent is None else len(topology.chain[frame.leave])
-            self._then_apart(topology, bound)
-        else:
-            members, depth = topology.loop_around(vertex)
-            members = self._with_inside(members)
-            if bound.then in members:
-                name, then = self._name(vertex), self._name(bound.then or 0)
-                self._problem(
-                    "then-inside",
-                    f"limit({name}, then={then}): '{then}' is in the loop that is limited: it would be withdrawn, too",
-                    declared.where,
-                    f"graph.limit({name}, ..., then=...)   of a node behind the loop",
-                )
-        return Cap(declared.kind, declared.allowed, vertex, bound.edge, members, depth)
-
-    def _then_apart(self, topology: Topology, bound: Bound) -> None:
-        """Where a limit of a whole graph leads to must not have run before: it would run again, under the same id."""
-        if bound.then is None:
-            return
-        frame = bound.frame
-        ahead = [[] if v in (frame.leave, self.end) else topology.targets(v) for v in range(self.end + 1)]
-        behind = reachable([bound.then], ahead) - {frame.leave, self.end}
-        ahead[bound.vertex] = [topology.edges[e][1] for e in topology.out[bound.vertex] if e != bound.edge]
-        both = sorted(behind & reachable([bound.vertex], ahead))
-        if both:
-            then, other = self._name(bound.then), self._name(both[0])
-            self._problem(
-                "then-shared",
-                f"limit(then={then}) of a whole graph leads to '{other}', which may have run before it is reached",
-                bound.declared.where,
-                f"again = graph.add(..., name='{other}_2')   and let the limit lead to that, and to END",
-            )
-
-    def _with_inside(self, members: frozenset[int]) -> frozenset[int]:
-        """With a graph that stands there goes its inside."""
-        inside = [frame.members for frame in self.layout.frames[1:] if frame.enter in members]
-        return members.union(*inside)
-
-    def _races(self, topology: Topology) -> None:
-        for race, where in self.made.races:
-            for one in race:
-                for other in race:
-                    if one != other:
-                        self._rivals(topology, one, other, where)
-            if len(set(race)) < len(race):
-                self._problem("race-twice", "race() names one node twice", where, "Name each node once")
-        self._no_circle(topology)
-
-    def _no_circle(self, topology: Topology) -> None:
-        """Races must not lead to each other: each could take from the other what it has won, and nothing was left."""
-        races = [race for race, _ in self.made.races]
-        ahead = {
-            i: [
-                j
-                for j, other in enumerate(races)
-                if i != j and any(topology.reaches(a, b) for a in race for b in other)
-            ]
-            for i, race in enumerate(races)
-        }
-        for circle, _ in components_in_order(list(ahead), ahead, rank=lambda i: i):
-            if len(circle) > 1:
-                one, two = (" and ".join(f"'{self._name(v)}'" for v in races[i]) for i in sorted(circle)[:2])
-                what = f"the race of {one} leads to the race of {two}, and that one leads back in the same turn"
-                mend = "Let one of the races come before the other"
-                self._problem("race-circle", what, self.made.races[min(circle)][1], mend)
-
-    def _rivals(self, topology: Topology, one: int, other: int, where: str) -> None:
-        first, second = self._name(one), self._name(other)
-        if topology.chain[one] != topology.chain[other]:
-            if one < other:
-                what = f"race({first}, {second}): they do not stand in the same loop, or in the body of the same each"
-                self._problem("race-apart", what, where, "Race nodes that stand side by side")
-        elif topology.reaches(one, other):
-            what = f"race({first}, {second}): '{first}' leads to '{second}', so the one cannot race the other"
-            self._problem("race-in-line", what, where, f"graph.race({first}, ...)   with a node beside it")

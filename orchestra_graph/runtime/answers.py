@@ -31,6 +31,7 @@ from orchestra_graph.store.base import QuestionRow
 __all__ = [
     "accept_answer",
     "answer_codec",
+    "asker_of",
     "check_by_schema",
     "doubt_row",
     "fits",
@@ -112,6 +113,11 @@ def doubt_row(plan: Plan, run: int, key: str, activation: Activation, at: float,
 def _question_id(activation: Activation) -> str:
     """The activation's id; asked again after a retry, it is another question."""
     return activation.id if not activation.asked else f"{activation.id}!{activation.asked + 1}"
+
+
+def asker_of(question: str) -> str:
+    """The id of the activation that asks a question."""
+    return question.partition("!")[0]
 
 
 def accept_answer(plan: Plan, question: str, value: Any, *, parsed_json: bool) -> str:

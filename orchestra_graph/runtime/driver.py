@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestra_graph.clock import Clock
@@ -26,27 +25,19 @@ from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, Halt, Wave
 from orchestra_graph.core.snapshot import freeze
-from orchestra_graph.errors import NodeTimeout, QuestionExpired, RunOwned
-from orchestra_graph.graph.question import Question
-from orchestra_graph.runtime import answers
+from orchestra_graph.errors import NodeTimeout, RunOwned
 from orchestra_graph.runtime.blobs import Logged, log_row
 from orchestra_graph.runtime.cache import NodeCache
 from orchestra_graph.runtime.classify import described, next_attempt
+from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import text
 from orchestra_graph.runtime.load import Behind, Loaded, load_run
+from orchestra_graph.runtime.people import People
 from orchestra_graph.runtime.routes import handlers
-from orchestra_graph.store.base import (
-    Append,
-    CachedRow,
-    Fenced,
-    LogRow,
-    QuestionRow,
-    QuestionStatus,
-    RunRow,
-    Snapshot,
-    Store,
-)
+from orchestra_graph.runtime.timers import Timers
+from orchestra_graph.runtime.watching import Watcher
+from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, QuestionStatus, RunRow, Snapshot, Store
 
 __all__ = ["Drive"]
 
@@ -54,18 +45,6 @@ _LOG = logging.getLogger("orchestra_graph.run")
 _PASSAGES = ("enter", "leave")
 _SNAPSHOT_ROWS = 500
 _SNAPSHOT_GROWTH = 2  # a snapshot is worth writing when the log since the last one is this many times as large
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """An event, and what else goes into its transaction."""
-
-    event: ev.Event
-    result: Result | None = None
-    asked: QuestionRow | None = None
-    closed: tuple[str, QuestionStatus] | None = None
-    cached: CachedRow | None = None
-    sync: bool = False
 
 
 class Drive:
@@ -77,6 +56,7 @@ class Drive:
         epoch: Of that ownership.
         loaded: Its state, as of the log.
         invoker: Runs its nodes.
+        watcher: Looks for the answers of people.
         clock: Tells the time.
         most: How many nodes may run at once.
         status: What the store says of the run, where that is known.
@@ -94,6 +74,7 @@ class Drive:
         epoch: int,
         loaded: Loaded,
         invoker: Invoker,
+        watcher: Watcher,
         *,
         clock: Clock,
         most: int,
@@ -106,14 +87,10 @@ class Drive:
         self.on_durable: Callable[[Sequence[LogRow]], object] | None = None
         self._cache = NodeCache(store, invoker, clock)
         self._status = status
+        self._people, self._watcher, self._timers = People(self), watcher, Timers(self)
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._time_limit: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._answered: set[str] = set()
-        self._look_again = False
         self._stopping = False
         self._behind = loaded.behind
         self._snapshot: Snapshot | None = None  # goes into the next append
@@ -122,12 +99,11 @@ class Drive:
 
     def put(self, event: ev.Event) -> None:
         """Let something happen to the run. Not when it is `over`."""
-        self._put(Happening(event))
+        self.add(Happening(event))
 
-    def look(self) -> None:
-        """Look for answers before coming to rest: one has just been stored. Not when it is `over`."""
-        self._look_again = True
-        self._wake.set()
+    def hear(self, row: QuestionRow) -> None:
+        """Take what has just become of a question, which is stored. Not when it is `over`."""
+        self._people.hear([row])
 
     def stop(self) -> None:
         """Let go of the run as soon as what is being written is durable; what was interrupted starts again later."""
@@ -144,16 +120,10 @@ class Drive:
             StoreError: Something could not be written. Nothing more was started.
         """
         try:
-            self._set_timers()
-            if self.run.undecided:
-                await self._turn()
-            await self._collect_answers(expiring=True)
+            await self._begin()
             while True:
-                if self._watch is not None and self._watch.done():
-                    self._watch.result()  # the store failed while answers were looked for
-                if self._look_again:
-                    self._look_again = False
-                    await self._collect_answers()
+                if self._people.trouble is not None:
+                    raise self._people.trouble
                 if self._inbox:
                     await self._turn()
                 self._start()
@@ -162,21 +132,39 @@ class Drive:
                 status = decide.verdict(self.run)
                 if status != "running" and not self._inbox and await self._rest(status):
                     return status
-                if not (self._inbox or self._look_again):
+                if not self._inbox:
                     self._wake.clear()
                     await self._wake.wait()
         except Fenced:
             return "running"
         finally:
             self.over = True
-            for timer in self._timers:
-                timer.cancel()
-            await self._cancel([*self._tasks.values(), *([self._watch] if self._watch else [])])
+            self._watcher.leave(self.row.number)
+            self._timers.stop()
+            await self._cancel(list(self._tasks.values()))
+
+    async def _begin(self) -> None:
+        self._timers.set_attempts()
+        if not self._inbox:  # else time counts from the event on with which the run goes on
+            self._timers.set_limit()
+        if self.run.undecided:
+            await self._turn()
+        self._listen()
+        await self._people.look()
+
+    def _listen(self) -> None:
+        if self.run.asking:
+            self._watcher.listen(self.row.number, self._people)
 
     # -- one turn of the loop -----------------------------------------------------------------------
 
-    def _put(self, happening: Happening) -> None:
+    def add(self, happening: Happening) -> None:
+        """Let something happen to the run, and have something stored with it."""
         self._inbox.append(happening)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Go on: there is something new to look at."""
         self._wake.set()
 
     async def _turn(self) -> None:
@@ -189,11 +177,12 @@ class Drive:
             logged.append(self._row(self.run.seq, happening))
             started += evolve(self.run, happening.event)
             batch.append(happening)
+        self._listen()
         await self._write(batch, logged, self._withdrawn(batch))
         for happening in batch:
             self._follow(happening.event)
         if self.invoker.plan.tallied:
-            self._limit_time()
+            self._timers.set_limit()
         if len(self._tasks) > self.run.running:
             await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self._runs(i)])
         self._take_snapshot()
@@ -276,11 +265,9 @@ class Drive:
             if activation is not None:
                 self._launch(activation)
         elif isinstance(event, ev.NodeFailed) and event.retry_at is not None:
-            self._at(event.retry_at, self._due, event.id)
-        elif isinstance(event, ev.QuestionAsked):
-            self._begin_watch()
+            self._timers.set_attempt(event.id, event.retry_at)
         elif isinstance(event, ev.RunResumed | ev.RunRetried):
-            self._limit_time()
+            self._timers.set_limit()
         elif isinstance(event, ev.LimitPassed) and self.run.halt is not None:
             for identity, task in self._tasks.items():
                 decide.give_back(self.run, identity)
@@ -294,14 +281,14 @@ class Drive:
         for activation in decide.begin(self.run, self.most - self.run.running):
             node = self.invoker.plan.nodes[activation.vertex]
             if node.kind in _PASSAGES:
-                self._put(self._passed(activation))
+                self.add(self._passed(activation))
             elif node.options.effect != "irreversible":
                 self._launch(activation)
             elif activation.started:
-                self._doubt(activation, "was interrupted before its outcome was stored")
+                self._people.doubt(activation, "was interrupted before its outcome was stored")
             else:
                 event = ev.NodeStarted(at=self.clock.now(), id=activation.id, attempt=activation.attempt)
-                self._put(Happening(event, sync=True))
+                self.add(Happening(event, sync=True))
 
     def _passed(self, activation: Activation) -> Happening:
         """Go into a graph that stands here, or come out of it: no function is called."""
@@ -334,57 +321,64 @@ class Drive:
         error = None if task.cancelled() else task.exception()
         activation = self.run.live.get(identity)
         if error is not None and activation is not None:
-            self._fail(activation, error)
+            self.fail(activation, error)
 
     async def _perform(self, activation: Activation) -> None:
         """Run one attempt of one activation, and put what came of it into the inbox."""
         began = self.clock.now()
         try:
-            if activation.question is not None and await self._take_earlier_answer(activation):
+            if await self._people.take_earlier(activation):
                 return
             if (earlier := await self._cache.find(activation)) is not None:
-                self._put(self._done(activation, earlier, began))
+                self.add(self._done(activation, earlier, began))
                 return
             value = await self.invoker.call(activation, lambda outcome: self._late(activation, outcome))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            self._fail(activation, error, began)
+            self.fail(activation, error, began)
         except NodeTimeout as error:
             if activation.started:
-                self._doubt(activation, f"has not ended: {error.message}")
+                self._people.doubt(activation, f"has not ended: {error.message}")
             else:
-                self._fail(activation, error, began)
+                self.fail(activation, error, began)
         except (Exception, SystemExit) as error:
-            self._fail(activation, error, began)
+            self.fail(activation, error, began)
         else:
             self._accept(activation, value, began)
 
     def _accept(self, activation: Activation, value: Any, began: float) -> None:
         """Put what an attempt returned into the inbox."""
+        if self.invoker.plan.nodes[activation.vertex].kind != "ask":
+            self.finish(activation, value, began)
+            return
         try:
-            if self.invoker.plan.nodes[activation.vertex].kind != "ask":
-                result = self.invoker.result(activation, value)
-            elif value is None:
-                result = self.invoker.nothing(activation)
+            if value is None:
+                self.add(self._done(activation, self.invoker.nothing(activation), began))
             else:
-                self._ask(activation, value)
-                return
+                self._people.ask(activation, value)
         except Exception as error:
-            self._refuse(activation, error, began)
-        else:
-            self._put(self._done(activation, result, began))
+            self.refuse(activation, error, began)
 
-    def _refuse(self, activation: Activation, error: Exception, began: float) -> None:
+    def finish(self, activation: Activation, value: Any, began: float) -> None:
+        """Put what a node returned, or a person answered, into the inbox."""
+        try:
+            result = self.invoker.result(activation, value)
+        except Exception as error:
+            self.refuse(activation, error, began)
+        else:
+            self.add(self._done(activation, result, began))
+
+    def refuse(self, activation: Activation, error: Exception, began: float) -> None:
         """What a node did, or a person answered, cannot be stored, or nobody can say where the run goes from there.
 
         An irreversible node has happened all the same, and a failure would have it run again.
         """
         if activation.started:
-            self._doubt(activation, f"has happened, and what came of it cannot be stored: {described(error)}")
+            self._people.doubt(activation, f"has happened, and what came of it cannot be stored: {described(error)}")
         else:
-            self._fail(activation, error, began)
+            self.fail(activation, error, began)
 
     def _done(self, activation: Activation, result: Result, began: float) -> Happening:
         now = self.clock.now()
@@ -402,14 +396,15 @@ class Drive:
         entry = self._cache.entry(activation, result, now)
         return Happening(event, result, cached=entry, sync=activation.started)
 
-    def _fail(
+    def fail(
         self,
         activation: Activation,
         error: BaseException,
         began: float | None = None,
         closed: tuple[str, QuestionStatus] | None = None,
     ) -> None:
-        self._put(self._failed(activation, error, began, closed))
+        """Put into the inbox that an attempt has failed."""
+        self.add(self._failed(activation, error, began, closed))
 
     def _failed(
         self,
@@ -444,138 +439,6 @@ class Drive:
     def _late(self, activation: Activation, outcome: str) -> None:
         event = ev.LateResult(at=self.clock.now(), id=activation.id, attempt=activation.attempt, outcome=outcome)
         self.put(event)
-
-    # -- people -------------------------------------------------------------------------------------
-
-    def _ask(self, activation: Activation, asked: Any) -> None:
-        if not isinstance(asked, Question):
-            raise TypeError(f"an @ask function returns a Question, not {asked!r:.80}")
-        now = self.clock.now()
-        row = answers.question_row(self.invoker.plan, self.row.number, self.row.key, activation, asked, now)
-        self._put_question(activation, row, doubt=False)
-
-    def _doubt(self, activation: Activation, why: str) -> None:
-        """An irreversible node was started and nobody knows how it ended: a person decides, nothing is repeated."""
-        now = self.clock.now()
-        row = answers.doubt_row(self.invoker.plan, self.row.number, self.row.key, activation, now, why)
-        self._put_question(activation, row, doubt=True)
-
-    def _put_question(self, activation: Activation, row: QuestionRow, *, doubt: bool) -> None:
-        event = ev.QuestionAsked(
-            at=row.asked_at, id=activation.id, question=row.id, to=row.to, expires_at=row.expires_at, doubt=doubt
-        )
-        self._put(Happening(event, asked=row))
-
-    def _begin_watch(self) -> None:
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._watch_answers(), name=f"answers of {self.row.key}")
-            self._watch.add_done_callback(lambda _: self._wake.set())
-
-    async def _watch_answers(self) -> None:
-        """Look for answers, from whatever process, while anything is asked."""
-        while True:
-            await self.store.changes(1.0)
-            if self.run.asking:
-                await self._collect_answers()
-
-    async def _collect_answers(self, *, expiring: bool = False) -> bool:
-        """Take the answers that have come; with *expiring* also see whose time is over."""
-        asking = {a.question: a for a in self.run.questions if a.question not in self._answered}
-        if not asking:
-            return False
-        found = False
-        for row in await self.store.questions(self.row.number, status=()):
-            activation = asking.get(row.id)
-            if activation is None or activation.status != "asking" or row.id in self._answered:
-                continue
-            if row.status == "answered" and row.answer is not None:
-                self._take_answer(activation, row, row.answer)
-            elif row.status == "expired" or (expiring and self._over(row)):
-                self._expire(activation, row)
-            else:
-                continue
-            self._answered.add(row.id)
-            found = True
-        return found
-
-    def _over(self, row: QuestionRow) -> bool:
-        return row.status == "open" and row.expires_at is not None and row.expires_at <= self.clock.now()
-
-    def _take_answer(self, activation: Activation, row: QuestionRow, answer: str) -> None:
-        now = self.clock.now()
-        self.put(ev.Answered(at=row.answered_at or now, id=activation.id))
-        try:
-            done, value = answers.settled(self.invoker.plan, activation, answer)
-            if not done:
-                self.put(ev.DoubtSettled(at=now, id=activation.id))
-                return
-            result = self.invoker.result(activation, value)
-        except Exception as error:
-            self._refuse(activation, error, activation.since)
-        else:
-            self._put(self._done(activation, result, activation.since))
-
-    async def _take_earlier_answer(self, activation: Activation) -> bool:
-        """Where a retry comes after an answer: nobody is asked twice, unless the answer itself was no good."""
-        for row in await self.store.questions(self.row.number, status=["answered"]):
-            if row.id == activation.question and row.answer is not None:
-                if not answers.fits(self.invoker.plan, activation, row.answer):
-                    return False
-                self._take_answer(activation, row, row.answer)
-                return True
-        return False
-
-    def _expire(self, activation: Activation, row: QuestionRow) -> None:
-        error = QuestionExpired(activation.id, answers.expired_text(row))
-        self._fail(activation, error, closed=(row.id, "expired"))
-
-    # -- time ---------------------------------------------------------------------------------------
-
-    def _set_timers(self) -> None:
-        for activation in self.run.live.values():
-            if activation.status == "retrying" and activation.retry_at is not None:
-                self._at(activation.retry_at, self._due, activation.id)
-        if self.run.asking:
-            self._begin_watch()
-        if not self._inbox:  # else time counts from the event on with which the run goes on
-            self._limit_time()
-
-    def _at(self, moment: float, call: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
-        def ring() -> None:
-            self._timers.discard(timer)
-            call(*args)
-
-        timer = asyncio.get_running_loop().call_later(max(0.0, moment - self.clock.now()), ring)
-        self._timers.add(timer)
-        return timer
-
-    def _due(self, identity: str) -> None:
-        decide.due(self.run, identity)
-        self._wake.set()
-
-    def _limit_time(self) -> None:
-        """Look at the limit on seconds when it may be reached; time in which only people are waited for is not used."""
-        if self._time_limit is not None:
-            self._time_limit.cancel()
-            self._timers.discard(self._time_limit)
-            self._time_limit = None
-        limit = decide.next_limit(self.run)
-        if limit is not None:
-            left = limit.at - self._used()
-            self._time_limit = self._at(self.clock.now() + left, self._look_at_time)
-
-    def _used(self) -> float:
-        """Seconds in which the run had something to do: until its last event, and since."""
-        return self.run.active + self.clock.now() - self.run.last_at
-
-    def _look_at_time(self) -> None:
-        limit = decide.next_limit(self.run)
-        if limit is None:
-            return
-        if self._used() < limit.at:
-            self._limit_time()
-        else:
-            self.put(ev.LimitPassed(at=self.clock.now(), limit="seconds", allowed=limit.allowed, cap=limit.cap))
 
     # -- resting ------------------------------------------------------------------------------------
 

@@ -4,13 +4,14 @@ Rule 1. A read is one hand-over: one statement, from its start to its last row. 
 between two reads, so none of them sees what is old, and none keeps SQLite from folding its log back into the file.
 Rule 2. There is no task here that could be cancelled. A caller awaits a future of its own; when it is cancelled, the
 statement goes on, and nobody is told what it found.
-Rule 3. What was handed over before `close` is read to its end.
+Rule 3. What was asked before `close` is read to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,39 +24,8 @@ from orchestra_graph.store.faults import store_error
 __all__ = ["Readers"]
 
 
-class _Reader:
-    """One connection, and how much it was given to do."""
-
-    __slots__ = ("_connection", "_database", "waiting")
-
-    def __init__(self, connection: aiosqlite.Connection):
-        self._connection = connection
-        self._database = sqlite_connection(connection)
-        self.waiting = 0  # a hint: a read whose caller was cancelled is not counted any more
-
-    def read(self, sql: str, values: Sequence[Any]) -> asyncio.Future[Any]:
-        self.waiting += 1
-        future = asyncio.get_running_loop().create_future()
-        future.add_done_callback(self._end)
-        hand_over(self._connection, lambda: self._fetch(sql, values), future)
-        return future
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def _end(self, _: asyncio.Future[Any]) -> None:
-        self.waiting -= 1
-
-    def _fetch(self, sql: str, values: Sequence[Any]) -> list[Any] | sqlite3.Error:
-        """In the connection's thread. An error is a result: else one that nobody waits for any more would be logged."""
-        try:
-            return self._database.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            return error
-
-
 class Readers:
-    """A few connections that can read and not write. A read goes to the one that has the least to do.
+    """A few connections that can read and not write. What waits is read by the first that is free.
 
     More than one, so that a read of a long log does not hold up the small ones.
     """
@@ -67,7 +37,10 @@ class Readers:
             url: For error messages.
         """
         self._url = url
-        self._readers: list[_Reader] = []
+        self._all: list[aiosqlite.Connection] = []
+        self._free: list[aiosqlite.Connection] = []
+        self._queue = deque[_Read]()
+        self._landed: asyncio.Future[None] | None = None  # made by `close`
 
     async def open(self, path: Path, number: int, patience: float) -> None:
         """Open the connections. Not to be cancelled.
@@ -82,11 +55,13 @@ class Readers:
         """
         for _ in range(number):
             try:
-                reader = _Reader(await open_connection(path, patience))
+                connection = await open_connection(path, patience)
             except sqlite3.Error as error:
                 raise store_error(self._url, error) from error
-            self._readers.append(reader)
-            await self._found(reader.read("PRAGMA query_only = ON", ()))
+            self._all.append(connection)
+            self._free = [connection]
+            await self.read("PRAGMA query_only = ON")
+        self._free = list(self._all)
 
     async def read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that a statement finds.
@@ -94,21 +69,70 @@ class Readers:
         Raises:
             StoreError: The database refuses.
         """
-        return await self._found(min(self._readers, key=_waiting).read(sql, values))
-
-    async def close(self) -> None:
-        """Close the connections, when all that was handed over is done. Not to be cancelled."""
-        for reader in self._readers:
-            await reader.close()
-        self._readers.clear()
-
-    async def _found(self, reading: asyncio.Future[Any]) -> list[Any]:
-        found = await reading
+        read = _Read(self, sql, values)
+        self._queue.append(read)
+        if self._free:
+            self._fly(self._free.pop())
+        found = await read.future
         if isinstance(found, sqlite3.Error):
             raise store_error(self._url, found) from found
+        if isinstance(found, BaseException):
+            raise found
         rows: list[Any] = found
         return rows
 
+    async def close(self) -> None:
+        """Close the connections, when everything is read that was asked for. Not to be cancelled."""
+        while len(self._free) < len(self._all):
+            self._landed = asyncio.get_running_loop().create_future()
+            await self._landed
+        for connection in self._all:
+            await connection.close()
+        self._all, self._free = [], []
 
-def _waiting(reader: _Reader) -> int:
-    return reader.waiting
+    def _fly(self, connection: aiosqlite.Connection) -> None:
+        read = self._queue.popleft()
+        read.connection = connection
+        hand_over(connection, read.carry_out, read)
+
+    def _land(self, connection: aiosqlite.Connection) -> None:
+        """A connection is free. The next read is sent off at once, so that the disk never waits for the callers."""
+        if self._queue:
+            self._fly(connection)
+        else:
+            self._free.append(connection)
+        if self._landed is not None and not self._landed.done():
+            self._landed.set_result(None)
+
+
+class _Read:
+    """One statement on its way. What a connection's thread takes for the future of its work; see `Reply`."""
+
+    __slots__ = ("_readers", "_sql", "_values", "connection", "future")
+
+    def __init__(self, readers: Readers, sql: str, values: Sequence[Any]):
+        self._readers, self._sql, self._values = readers, sql, values
+        self.connection: aiosqlite.Connection | None = None  # as soon as one is free
+        # An error is its result, too: one that nobody waits for any more is nobody's business.
+        self.future: asyncio.Future[list[Any] | BaseException] = asyncio.get_running_loop().create_future()
+
+    def carry_out(self) -> list[Any]:
+        """In the connection's thread."""
+        if self.connection is None or self.future.cancelled():
+            return []
+        return sqlite_connection(self.connection).execute(self._sql, self._values).fetchall()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self.future.get_loop()
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, found: list[Any] | BaseException, /) -> None:
+        assert self.connection is not None
+        self._readers._land(self.connection)
+        if not self.future.done():  # whoever waited may have been cancelled
+            self.future.set_result(found)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        self.set_result(error)

@@ -41,7 +41,7 @@ from orchestra_graph.store.writer import Durability, Writer
 
 __all__ = ["SqliteStore"]
 
-_READERS = 2
+_READERS = 4
 _POLL = 0.05
 
 

@@ -56,7 +56,7 @@ class Follow(Interpreter):
         self.waiting: dict[Place, list[Arrival]] = {}
         self.excused: dict[Place, list[Item]] = {}
         self.over: set[Place] = set()
-        self.decided: set[tuple[int, Stamp]] = set()
+        self.decided: dict[tuple[int, Stamp], int] = {}
         self.starved: set[Place] = set()
         self.failed: set[str] = set()
         self.asking: set[str] = set()
@@ -349,9 +349,8 @@ class Follow(Interpreter):
         call = next((c for c in self.plan.calls if c.leave == item.vertex), None)
         winner, at = (item.vertex, item.stamp) if call is None else (call.enter, item.stamp[:-1])
         for number, members in enumerate(self.plan.races):
-            if winner not in members or (number, at) in self.decided:
+            if winner not in members or self.decided.setdefault((number, at), winner) != winner:
                 continue
-            self.decided.add((number, at))
             others = set(members) - {winner}
             self._lose(partial(self._loses, others, at))
             self.over |= {(member, at) for member in others}

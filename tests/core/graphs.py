@@ -842,17 +842,20 @@ def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
             vertex = max(chance.sample(works, min(3, len(works))), key=lambda v: len(draft.bodies(v)))
         if any(b.vertex == vertex for b in draft.bounds):
             continue
-        if chance.random() < 0.2:
-            draft.bounds.append(Bound(kind, allowed, vertex, None, whole))
-            continue
-        way = draft.arc(vertex, _way_of(chance, draft, vertex, whole), "limit")
-        bound = Bound(kind, allowed, vertex, way, whole)
-        draft.bounds.append(bound)
-        cap = draft.plan().caps[-1]
-        target = draft.count if way.target == END else way.target
-        if not whole and target in cap.members:
-            draft.bounds.remove(bound)
-            draft.arcs.remove(way)
+        if any(fork.limit is not None and vertex in fork.members for fork in draft.forks) and kind == "seconds":
+            kind = "steps"  # whose time it is while an element still waits for its place is not settled
+        way = None
+        if chance.random() < 0.8 and (whole or vertex not in {c.enter for c in draft.calls}):
+            way = draft.arc(vertex, _way_of(chance, draft, vertex, whole), "limit")
+        draft.bounds.append(Bound(kind, allowed, vertex, way, whole))
+    while wrong := [b for b, cap in zip(draft.bounds, draft.plan().caps, strict=True) if _leads_inside(draft, b, cap)]:
+        draft.bounds.remove(wrong[0])
+        draft.arcs = [a for a in draft.arcs if a is not wrong[0].way]
+
+
+def _leads_inside(draft: Draft, bound: Bound, cap: Cap) -> bool:
+    """Whether a way out of a limit leads to what it withdraws."""
+    return bound.way is not None and not bound.whole and bound.way.target in cap.members
 
 
 def _way_of(chance: random.Random, draft: Draft, vertex: int, whole: bool) -> int:

@@ -261,18 +261,15 @@ class Regions:
         return known
 
     def first_joins(self, vertex: int) -> set[int]:
-        """The joins that a token from *vertex* comes to first, whatever way it goes; END is one of them."""
-        found: set[int] = set()
-        seen: set[int] = set()
-        todo = [vertex]
-        while todo:
-            for after in self.next[todo.pop()]:
-                if self.rule[after].kind != "each_one":
-                    found.add(after)
-                elif after not in seen:
-                    seen.add(after)
-                    todo.append(after)
-        return found
+        """The joins that a token from *vertex* comes to first, whatever way it goes; END is one of them.
+
+        None where it may go round without coming to any.
+        """
+        ahead = {v: {w for w in self.next[v] if self.rule[w].kind == "each_one"} for v in range(self.size)}
+        passed = {vertex, *_reach(vertex, ahead)}
+        if any(v in _reach(v, ahead) for v in passed):
+            return set()
+        return {w for v in passed for w in self.next[v]} - passed
 
     def excuses(self, join: int, vertex: int) -> bool:
         """Whether it fires early, and what stands at *vertex* can come there in this turn."""

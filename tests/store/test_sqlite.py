@@ -333,8 +333,8 @@ async def test_a_long_read_does_not_hold_up_the_small_ones(url: str) -> None:
         found = await asyncio.wait_for(asyncio.gather(*(store.find("k") for _ in range(20))), 20)
         assert all(found)
         assert not long.done()
-        busy = max(readers._readers, key=lambda reader: reader.waiting)
-        sqlite_connection(busy._connection).interrupt()
+        [busy] = set(readers._all) - set(readers._free)
+        sqlite_connection(busy).interrupt()
         with pytest.raises(StoreError, match="interrupted"):
             await long
 

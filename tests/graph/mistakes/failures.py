@@ -306,3 +306,36 @@ def a_limit_of_a_node_that_may_have_lost_a_race_each_time() -> Graph[Any]:
     graph.switch(decide, "good", {True: END, False: begin})
     graph.limit(slow, turns=2, then=tell)
     return graph
+
+
+@mistake(
+    "concurrent-writers", "'one' and 'two' may run at the same time, and both write draft: they meet at 'both'", "last"
+)
+def a_join_that_overwrites_unless_it_fails() -> Graph[Any]:
+    @node(writes="draft")  # here
+    def one(text: str) -> str:
+        return text
+
+    @node(writes="draft")
+    def two(text: str) -> str:
+        return text
+
+    @node(writes="log")
+    def read_one(draft: str) -> str:
+        return draft
+
+    @node(writes="log")
+    def read_two(draft: str) -> str:
+        return draft
+
+    @node(writes="draft")
+    def both(text: str) -> str:
+        return text
+
+    graph = Graph(Claim, name="claim")
+    graph.start([one, two])
+    graph.edge(one, read_one)
+    graph.edge(two, read_two)
+    graph.edge([read_one, read_two], both)
+    graph.edge(both, fetch, on_error=ValueError)
+    return graph
