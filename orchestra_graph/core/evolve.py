@@ -138,10 +138,7 @@ def _node_failed(run: RunState, event: ev.NodeFailed) -> list[Activation]:
         return []
     step = Step(run, event.at)
     if event.taken:
-        for edge, _ in event.taken:
-            step.send(edge, activation, activation.revision, cause=event.error)
-        step.remove(activation)
-        activation.revision.release()
+        step.fail_over(activation, [edge for edge, _ in event.taken], event.error)
     elif not step.excuse(activation):
         fail(run, activation, event.error)
     step.settle()

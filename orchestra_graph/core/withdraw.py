@@ -6,9 +6,10 @@ Rule 2. What it has committed to reducers has happened, and counts at the end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import cast
 
+from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.core.marking import Item
 from orchestra_graph.core.run import Activation, Wave, activation_id
 from orchestra_graph.core.status import set_status
@@ -78,6 +79,31 @@ class Withdrawals(Tokens):
         """What is live at one of *members*, with these coordinates around it."""
         found = self.run.marking.within(vertex, prefix, len(prefix))
         return self.in_order(item for item in found if item.vertex in members)
+
+    def fail_over(self, activation: Activation, edges: Sequence[int], error: ErrorInfo) -> None:
+        """An activation has failed, and the run goes on over *edges*: its own, or those of a graph that it is in.
+
+        In the second case all of that call is withdrawn; what the failed activation had seen goes on.
+        """
+        topology = self.run.plan.topology
+        vertex = topology.edges[edges[0]][0]
+        source, items = activation, list[Item]()
+        if vertex != activation.vertex:
+            depth = len(topology.chain[vertex])
+            stamp = activation.stamp[:depth]
+            if len(stamp) < depth:  # it failed on the way in
+                stamp = (*stamp, (activation.discriminator, -1))
+            around = activation.fans[: sum(1 for c in stamp if isinstance(c, tuple) and c[1] >= 0)]
+            source = Activation("error", vertex, stamp, (), activation.revision, around, self.at)
+            call = self.run.plan.nodes[vertex].call
+            assert call is not None
+            items = [i for i in self.inside(vertex, stamp, self.run.plan.calls[call].members) if i is not activation]
+        for edge in edges:
+            self.send(edge, source, activation.revision, cause=error)
+        self.remove(activation)
+        activation.revision.release()
+        for item in items:
+            self.withdraw(item)
 
     def excuse(self, activation: Activation) -> bool:
         """Whether a join can do without an activation that has failed for good; if so, it waits no longer for it."""

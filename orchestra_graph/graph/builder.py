@@ -168,9 +168,10 @@ class Graph(DeclaredGraph, Generic[S]):
         if (when is not None) + otherwise + (on_error is not None) > 1:
             raise TypeError("edge(): an edge has one of when=, otherwise= and on_error=")
         errors = on_error if isinstance(on_error, tuple) else () if on_error is None else (on_error,)
-        for error in errors:
-            if not (isinstance(error, type) and issubclass(error, BaseException)):
-                raise TypeError(f"edge(on_error={error!r}): exception types are expected:   on_error=ValueError")
+        wrong = [error for error in errors if not (isinstance(error, type) and issubclass(error, BaseException))]
+        if wrong or on_error == ():
+            found = wrong[0] if wrong else on_error
+            raise TypeError(f"edge(on_error={found!r}): exception types are expected:   on_error=ValueError")
         sources = tuple(self._seen(p, where) for p in _many(source))
         targets = tuple(self._seen(p, where) for p in _many(target))
         self._declare(

@@ -176,22 +176,11 @@ class _Connector:
                 self._problem("edge-from-end", "nothing follows END", where)
                 continue
             if declared.errors:
-                if source not in self.frame.entries.values():
-                    self._graph_fails(place, declared)
                 label = " or ".join(error.__name__ for error in declared.errors)
                 edges = [self._edge(source, t, "error", where, errors=declared.errors, label=label) for t in targets]
                 self._group(source, Group(kind="error", edges=tuple(edges), where=where))
                 continue
             plain.setdefault(source, []).extend(self._one(declared, source, target) for target in targets)
-
-    def _graph_fails(self, place: Place, declared: DeclaredEdge) -> None:
-        """A graph that stands here has an entry and an exit; what fails is a node between them."""
-        name = place if isinstance(place, str) else place.name
-        what = f"edge({name}, on_error=...): '{name}' is a graph, and what fails is a node inside of it"
-        errors = ", ".join(error.__name__ for error in declared.errors)
-        taken = errors if len(declared.errors) == 1 else f"({errors})"
-        mend = f"Say it in graph '{name}', of the node:   {name}.edge(..., ..., on_error={taken})"
-        self._problem("graph-fails", what, declared.where, mend)
 
     def _one(self, declared: DeclaredEdge, source: int, target: int) -> int:
         where = declared.where

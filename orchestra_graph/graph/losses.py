@@ -26,7 +26,19 @@ def losses_of(plan: Plan, in_turn: Callable[[int], bool]) -> Losses:
             counts = cap.kind == "turns"
             sure = counts and cap.vertex not in lost and not _withdrawn(plan, cap) and in_turn(cap.vertex)
             limits.append(Withdrawal(edge=cap.edge, members=cap.members, counts=counts, in_turn=sure))
+    limits += _failures(plan)
     return Losses(vertices=excused, races=races, limits=limits, ends=_ends(plan))
+
+
+def _failures(plan: Plan) -> list[Withdrawal]:
+    """A graph that may fail anywhere inside, and lead on: as with a limit, at any moment."""
+    return [
+        Withdrawal(edge=edge, members=call.members | {call.enter}, counts=False)
+        for call in plan.calls
+        for group in plan.nodes[call.leave].groups
+        if group.kind == "error"
+        for edge in group.edges
+    ]
 
 
 def _withdrawn(plan: Plan, cap: Cap) -> bool:

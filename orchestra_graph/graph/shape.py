@@ -95,5 +95,5 @@ def rules_in(shape: Mapping[str, Any]) -> dict[int, JoinRule]:
     found = {}
     for vertex, rule in shape.get("rules", {}).items():
         known = {"each_one": EACH_ONE, "gather": GATHER}.get(rule["kind"])
-        found[int(vertex)] = known or JoinRule(**rule)
+        found[int(vertex)] = known or JoinRule(**{**rule, "predicate": rule["predicate"] or None})
     return found

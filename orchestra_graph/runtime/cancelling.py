@@ -47,7 +47,7 @@ async def _cancel(store: Store, row: RunRow, epoch: int, at: float) -> list[LogR
             run=row.number,
             epoch=epoch,
             rows=rows,
-            closed=[(question.id, "withdrawn") for question in await store.questions(row.number)],
+            withdraw=True,
             status="cancelled",
             release=True,
         )

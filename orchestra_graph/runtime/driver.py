@@ -448,29 +448,28 @@ class Drive:
             return await self._wait()
         self.over = True
         assert status != "running"
-        halt, closed = self.run.halt, list[tuple[str, QuestionStatus]]()
+        halt = self.run.halt
         if status == "done":
             halt = self._misfit()
             status = status if halt is None else halt.status
-        if status in ("done", "cancelled"):
+        final = status in ("done", "cancelled")
+        if final:
             self._freeze()
-            closed = [(row.id, "withdrawn") for row in await self.store.questions(self.row.number)]
         ended = Happening(ev.RunEnded(at=self.clock.now(), status=status))
-        await self._write(
-            [ended], [self._row(self.run.seq, ended)], closed, status=status, note=text(_note(halt)), release=True
-        )
+        logged, note = [self._row(self.run.seq, ended)], text(_note(halt))
+        await self._write([ended], logged, status=status, note=note, withdraw=final, release=True)
         evolve(self.run, ended.event)
         return True
 
     async def _wait(self) -> bool:
         """Only a person can move the run."""
-        if await self._collect_answers(expiring=True):
+        await self._people.look()
+        if self._inbox:
             return False
         await self._write([], [], status="waiting", release=True)
         # Who answers wakes the owner, and starts nothing where there is none: so what came just now is ours to see.
-        self._look_again = False
-        await self._collect_answers()
-        if not (self._inbox or self._look_again):
+        await self._people.look()
+        if not self._inbox:
             self.over = True
             return True
         try:
@@ -478,15 +477,16 @@ class Drive:
         except RunOwned:  # whoever has it sees what came
             self.over = True
             return True
-        if epoch != self.epoch + 1:  # somebody had it in between, and may have moved it
+        moved = epoch != self.epoch + 1  # somebody had it in between
+        self.epoch = epoch
+        if moved:
             loaded = await load_run(self.store, self.invoker.plan, self.row)
             self.run, self._behind, self._snapshot = loaded.run, loaded.behind, None
             self._inbox = deque(h for h in self._inbox if isinstance(h.event, ev.RunCancelled))
-            self._answered.clear()
-            self._look_again = True
-            self._set_timers()
-        self.epoch = epoch
+            self._people.forget()
         if self.run.status == "running":
+            if moved:
+                await self._begin()
             return False
         self.over = True
         await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))

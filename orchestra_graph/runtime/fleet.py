@@ -32,6 +32,7 @@ from orchestra_graph.runtime.live import SPEAK, Live
 from orchestra_graph.runtime.load import Behind, Loaded, check_unchanged, load_run
 from orchestra_graph.runtime.resources import Resources
 from orchestra_graph.runtime.threads import Threads
+from orchestra_graph.runtime.watching import Watcher
 from orchestra_graph.store.base import Append, LogRow, NewRun, RunRow, Store
 from orchestra_graph.store.patience import to_the_end
 
@@ -77,6 +78,7 @@ class Fleet:
         self._resources = Resources(resources)
         self._threads = Threads(threads)
         self._hooks = Hooks(hooks, store, self.live)
+        self._watcher = Watcher(store)
         self._concurrency = concurrency
         self._driving: dict[int, Driven] = {}
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -99,6 +101,7 @@ class Fleet:
         for driven in self._driving.values():
             driven.drive.stop()
         await asyncio.gather(*(d.task for d in self._driving.values()), return_exceptions=True)
+        await self._watcher.close()
         self._threads.close()
 
     # -- driving ------------------------------------------------------------------------------------
@@ -130,7 +133,17 @@ class Fleet:
         status: RunStatus | None = None,
     ) -> Driven:
         invoker = Invoker(plan, row.key, self._resources, self._threads)
-        drive = Drive(self.store, row, epoch, loaded, invoker, clock=self.clock, most=self._concurrency, status=status)
+        drive = Drive(
+            self.store,
+            row,
+            epoch,
+            loaded,
+            invoker,
+            self._watcher,
+            clock=self.clock,
+            most=self._concurrency,
+            status=status,
+        )
         if self._hooks.any:
             drive.on_durable = lambda rows: self._hooks.written(row, rows)
         if first is not None:
@@ -150,18 +163,21 @@ class Fleet:
         if not driven.task.cancelled():
             driven.task.exception()  # it is raised to whoever waits; nobody has to
 
-    async def _take(self, row: RunRow, plan: Plan, want: _Want | None = None) -> Driven | None:
+    async def _take(
+        self, row: RunRow, plan: Plan, want: _Want | None = None, known: Loaded | None = None
+    ) -> Driven | None:
         """Drive a run, from wherever it stands; None where there is nothing to drive.
 
         Args:
             row: The run.
             plan: Its graph.
             want: What is to happen to it, seen its state; may refuse. It just goes on where this is left out.
+            known: Its state as it was read just now; nobody else's from now on.
         """
         # Whoever is cancelled here would leave a run behind that is owned and that nobody drives.
-        return await to_the_end(self._taken(row, plan, want))
+        return await to_the_end(self._taken(row, plan, want, known))
 
-    async def _taken(self, row: RunRow, plan: Plan, want: _Want | None) -> Driven | None:
+    async def _taken(self, row: RunRow, plan: Plan, want: _Want | None, known: Loaded | None) -> Driven | None:
         number, lock = row.number, self._locks.setdefault(row.number, asyncio.Lock())
         async with lock:
             while (driven := self._driving.get(number)) is not None:
@@ -174,7 +190,7 @@ class Fleet:
             await check_unchanged(self.store, plan, row)
             epoch = await self.store.claim(number)
             try:
-                loaded = await load_run(self.store, plan, row)
+                loaded = await load_run(self.store, plan, row, known)
                 first = self._go_on(loaded.run) if want is None else want(loaded.run)
             except BaseException:
                 with suppress(StoreError):

@@ -41,25 +41,37 @@ class Loaded:
     behind: Behind
 
 
-async def load_run(store: Store, plan: Plan, row: RunRow) -> Loaded:
+async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None = None) -> Loaded:
     """Make the state of a run from the log.
+
+    Args:
+        store: Where it is kept.
+        plan: Its graph.
+        row: The run.
+        known: Its state as it was loaded before: only what came since is read, and folded into it.
 
     Raises:
         StoreBroken: A row cannot be read, or a large value that it names.
     """
-    snapshot = await store.snapshot(row.number)
-    if snapshot is None:
-        run, after, behind = RunState.of(plan), -1, Behind()
-    else:
-        rows = await store.rows(row.number, needed(snapshot.body))
-        events = await read_events(store, rows, plan)
-        run = thaw(plan, snapshot.body, {row.seq: event for row, event in zip(rows, events, strict=True)})
-        after, behind = snapshot.seq, Behind(size=len(snapshot.body))
-    since = await store.log(row.number, after=after)
+    loaded = known or await _load_snapshot(store, plan, row)
+    run, behind = loaded.run, loaded.behind
+    since = await store.log(row.number, after=run.seq - 1)
     for event in await read_events(store, since, plan):
         evolve(run, event)
-    behind.rows, behind.bytes = len(since), sum(len(logged.body) for logged in since)
-    return Loaded(run, behind)
+    behind.rows += len(since)
+    behind.bytes += sum(len(logged.body) for logged in since)
+    return loaded
+
+
+async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded:
+    """The state as of the snapshot; that before the first event, where there is none."""
+    snapshot = await store.snapshot(row.number)
+    if snapshot is None:
+        return Loaded(RunState.of(plan), Behind())
+    rows = await store.rows(row.number, needed(snapshot.body))
+    events = await read_events(store, rows, plan)
+    run = thaw(plan, snapshot.body, {row.seq: event for row, event in zip(rows, events, strict=True)})
+    return Loaded(run, Behind(size=len(snapshot.body)))
 
 
 async def check_unchanged(store: Store, plan: Plan, row: RunRow) -> None:

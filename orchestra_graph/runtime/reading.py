@@ -15,7 +15,7 @@ from orchestra_graph.graph.plan import Plan
 from orchestra_graph.runtime.explain import Explanation, explain
 from orchestra_graph.runtime.fleet import Fleet
 from orchestra_graph.runtime.history import Change, HistoryStep, changes_of, history_of, run_at, state_so_far
-from orchestra_graph.runtime.load import check_unchanged, load_run
+from orchestra_graph.runtime.load import Loaded, check_unchanged, load_run
 from orchestra_graph.runtime.outcomes import OpenQuestion
 from orchestra_graph.runtime.records import record_of
 from orchestra_graph.runtime.stream import events_of
@@ -65,10 +65,12 @@ class Reading(Generic[S]):
         driven = self._engine._driving.get(self._row.number)
         if driven is not None:
             return driven.drive.run
+        return (await self._stored(await self._now())).run
+
+    async def _stored(self, row: RunRow) -> Loaded:
         plan = self._plan()
-        row = await self._now()
         await check_unchanged(self._engine.store, plan, row)
-        return (await load_run(self._engine.store, plan, row)).run
+        return await load_run(self._engine.store, plan, row)
 
     async def state(self) -> S:
         """The state so far: everything that has been written, merged. Fields that nothing was written to are unset."""

@@ -5,7 +5,7 @@ That is decided once, and kept in the log: a replay asks no condition again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestra_graph.core.events import Taken
@@ -67,11 +67,38 @@ def _present(name: str, value: Any) -> Any:
 
 
 def handlers(plan: Plan, vertex: int, error: BaseException) -> tuple[Taken, ...]:
-    """The edges that are followed when a node has failed with *error*: of the first declaration that names its type."""
-    for group in plan.nodes[vertex].groups:
-        if group.kind == "error" and isinstance(error, plan.edges[group.edges[0]].errors):
-            return tuple(Taken(edge) for edge in group.edges)
+    """The edges that are followed when a node has failed with *error*.
+
+    They are those of the first declaration that names its type: of the node, else of the graph that it stands in, and
+    so on outwards. A join that can do without the node comes before a graph around both.
+    """
+    join, _ = plan.topology.excusing.get(vertex, (-1, ()))
+    for here in _outwards(plan, vertex):
+        if here != vertex and join in plan.calls[_opened(plan, here)].members:
+            return ()
+        for group in plan.nodes[here].groups:
+            if group.kind == "error" and isinstance(error, plan.edges[group.edges[0]].errors):
+                return tuple(Taken(edge) for edge in group.edges)
     return ()
+
+
+def _outwards(plan: Plan, vertex: int) -> Iterator[int]:
+    """A vertex, and the last vertices of the calls around it; that of the call which begins there is the nearest."""
+    yield vertex
+    if vertex in plan.opens:
+        yield plan.opens[vertex].leave
+    around = plan.nodes[vertex].call
+    while around is not None:
+        call = plan.calls[around]
+        if call.leave != vertex:
+            yield call.leave
+        around = plan.nodes[call.enter].call
+
+
+def _opened(plan: Plan, leave: int) -> int:
+    around = plan.nodes[leave].call
+    assert around is not None
+    return around
 
 
 def holds(condition: Condition, look: Look) -> bool:

@@ -76,15 +76,17 @@ class Run(Reading[S]):
         engine = self._engine
         driven = engine._driving.get(self._row.number)
         if driven is None:
-            row = await self._now()
-            if row.status in _ENDED or (row.status == "waiting" and not await self._has_news()):
-                outcome = await self._outcome(await self._load(), row)
-                # Somebody may have driven it while it was read.
-                return outcome if await self._now() == row else None
+            row, known = await self._now(), None
+            if row.status != "running":
+                known = await self._stored(row)
+                if row.status in _ENDED or not await self._has_news(known.run):
+                    outcome = await self._outcome(known.run, row)
+                    # Somebody may have driven it while it was read.
+                    return outcome if await self._now() == row else None
             try:
-                driven = await engine._take(row, self._plan())
+                driven = await engine._take(row, self._plan(), known=known)
             except RunOwned:
-                await engine.store.changes(1.0)
+                await self._follow(row)
                 return None
             if driven is None:
                 return None
@@ -92,11 +94,18 @@ class Run(Reading[S]):
         row = await self._now()
         return None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.cause)
 
-    async def _has_news(self) -> bool:
+    async def _has_news(self, run: RunState) -> bool:
         """Whether a question that the run waits for was answered, or its time is over."""
-        asking = {activation.question for activation in (await self._load()).questions}
-        open_now = {question.id for question in await self.questions()}
-        return not asking <= open_now
+        engine = self._engine
+        asking = [activation.question for activation in run.questions if activation.question is not None]
+        return bool(await engine.store.news({self._row.number: asking}, now=engine.clock.now()))
+
+    async def _follow(self, row: RunRow) -> None:
+        """Wait until the run stands otherwise than in *row*; at most for a second, for its owner may be dead."""
+        store, loop = self._engine.store, asyncio.get_running_loop()
+        end = loop.time() + 1.0
+        while await store.changes(max(0.0, end - loop.time())) and await self._now() == row and loop.time() < end:
+            pass
 
     async def result(self) -> S:
         """Drive the run until it rests, and give its final state.
@@ -182,19 +191,19 @@ class Run(Reading[S]):
 
     async def _answer(self, question: str, value: object, *, parsed_json: bool) -> None:
         store, number = self._engine.store, self._row.number
-        rows = {row.id: row for row in await store.questions(number, status=())}
-        if question not in rows:
-            raise UnknownQuestion(self.key, question, [r.id for r in rows.values() if r.status == "open"])
+        asked = await store.question(number, question)
+        if asked is None:
+            raise UnknownQuestion(self.key, question, [row.id for row in await store.questions(number)])
         plan = await self._plan_at_hand()
         if plan is None:
-            given = answers.check_by_schema(rows[question], value)
+            given = answers.check_by_schema(asked, value)
         else:
             given = answers.accept_answer(plan, question, value, parsed_json=parsed_json)
         row = await store.answer(number, question, given, self._engine.clock.now())
         _check_stands(row, given, plan)
         driven = self._engine._driving.get(number)
         if driven is not None and not driven.drive.over:
-            driven.drive.look()
+            driven.drive.hear(row)
         elif number in self._engine._ours:
             with suppress(RunOwned):  # somebody else took it over meanwhile, and sees the answer
                 await self.resume()

@@ -269,7 +269,7 @@ class Regions:
         passed = {vertex, *_reach(vertex, ahead)}
         if any(v in _reach(v, ahead) for v in passed):
             return set()
-        return {w for v in passed for w in self.next[v]} - passed
+        return {w for v in passed for w in self.next[v] if self.rule[w].kind != "each_one"}
 
     def excuses(self, join: int, vertex: int) -> bool:
         """Whether it fires early, and what stands at *vertex* can come there in this turn."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from orchestra_graph.errors import GraphError
 from orchestra_graph.graph.builder import Graph
 from orchestra_graph.graph.node import END, Item, node
-from orchestra_graph.graph.policies import Limits
+from orchestra_graph.graph.policies import Limits, Retry, all_of
 from orchestra_graph.state.schema import State
 
 
@@ -137,6 +138,10 @@ def test_a_plan_is_made_once_and_again_after_a_change() -> None:
         lambda g: g.switch(first, "done", {True: END, False: END}),
         lambda g: g.each(first, "parts", part),
         lambda g: g.limit(first, turns=2),
+        lambda g: g.edge(first, second, on_error=ValueError),
+        lambda g: g.join(first, all_of()),
+        lambda g: g.race(first, second),
+        lambda g: g.terminate(first),
     ],
 )
 def test_every_declaration_asks_for_a_new_plan(change: Any) -> None:
@@ -155,8 +160,91 @@ def test_misuse_is_refused_at_once() -> None:
         made.edge(first, second, when="done", otherwise=True)
     with pytest.raises(TypeError, match="@node must be the outermost decorator"):
         made.add(len)
-    with pytest.raises(ValueError, match="a node that may never run"):
-        made.limit(first, turns=0)
+
+
+@pytest.mark.parametrize(
+    ("declare", "error", "says"),
+    [
+        (lambda g: g.limit(first, turns=0), ValueError, "a limit is more than 0"),
+        (lambda g: g.limit(first, seconds=timedelta(0)), ValueError, "a limit is more than 0"),
+        (lambda g: g.limit(first), TypeError, "takes turns="),
+        (lambda g: g.limit(first, then=second), TypeError, "takes turns="),
+        (lambda g: g.limit(turns=3), TypeError, "takes turns= \\(of a node\\)"),
+        (lambda g: g.race(first), TypeError, "two nodes, or more"),
+        (lambda g: g.race(), TypeError, "two nodes, or more"),
+        (lambda g: g.join(first, 3), TypeError, "a rule is expected"),
+        (lambda g: g.join(first, all_of), TypeError, "a rule is expected"),
+        (lambda g: g.terminate(first, status="well"), ValueError, "it is 'done' or 'failed'"),
+        (lambda g: g.edge(first, second, on_error="KeyError"), TypeError, "exception types are expected"),
+        (lambda g: g.edge(first, second, on_error=(KeyError, 3)), TypeError, "exception types are expected"),
+        (lambda g: g.edge(first, second, on_error=KeyError("a")), TypeError, "exception types are expected"),
+        (lambda g: g.edge(first, second, on_error=KeyError, when="done"), TypeError, "one of when="),
+        (lambda g: g.edge(first, second, on_error=KeyError, otherwise=True), TypeError, "one of when="),
+        (lambda g: g.add(Graph(Job, name="x"), timeout=3), TypeError, "for nodes, not for a graph"),
+    ],
+)
+def test_what_can_be_seen_at_once_is_refused_at_once(declare: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        declare(graph())
+
+
+def test_an_empty_tuple_of_errors_is_refused() -> None:
+    with pytest.raises(TypeError, match="exception types are expected"):
+        graph().edge(first, second, on_error=())
+
+
+def test_what_was_added_keeps_its_options_and_the_node_its_own() -> None:
+    made = graph()
+    handle = made.add(second, name="slow", timeout=timedelta(seconds=5), retry=Retry(attempts=3), effect="pure")
+    made.edge(first, handle)
+
+    options = made.compile().by_name["slow"].options
+    assert (options.timeout, options.retry.attempts, options.effect) == (5, 3, "pure")
+    assert second.options.timeout is None
+    assert handle.what is not second
+
+
+def test_the_same_thing_added_twice_under_one_name_is_one_and_wired_otherwise_is_a_problem() -> None:
+    made = graph()
+    made.add(second)
+    made.add(second)
+    made.edge(first, second)
+    assert "second" in made.compile().by_name
+
+    made.add(second, inputs={"text": "text"})
+    assert problem(made) == "name-taken"
+
+
+def test_a_graph_is_named_by_itself_by_its_handle_or_by_its_name() -> None:
+    inner = Graph(Job, name="inner")
+    inner.start(second)
+    made = graph()
+    made.edge(first, inner)
+    made.edge("inner", made.add(inner, name="again"))
+
+    assert edges(made)[1:3] == [("first", "always", "inner"), ("inner/END", "always", "again")]
+    assert made.steps["inner"] is inner
+
+
+def test_a_change_of_a_graph_inside_asks_for_a_new_plan() -> None:
+    inner = Graph(Job, name="inner")
+    inner.start(second)
+    made = graph()
+    made.edge(first, inner)
+    plan = made.compile()
+    inner.edge(second, node(name="more")(second.fn))
+
+    assert made.compile() is not plan
+    assert "inner/more" in made.compile().by_name
+
+
+def test_every_number_of_a_limit_is_a_limit_of_its_own() -> None:
+    made = graph()
+    made.edge(first, first, when="done")
+    made.limit(first, turns=3, steps=9, seconds=timedelta(minutes=1), then=second)
+
+    caps = made.compile().caps
+    assert [(cap.kind, cap.allowed) for cap in caps] == [("turns", 3), ("steps", 9), ("seconds", 60)]
 
 
 def test_the_handle_of_another_graph_is_a_problem() -> None:

@@ -1272,13 +1272,13 @@ class Stale:
         await self._store.append(change)
         self._armed |= change.release and not self._over.is_set()
 
-    async def questions(self, *args: Any, **more: Any) -> Any:
-        found = await self._store.questions(*args, **more)
+    async def news(self, *args: Any, **more: Any) -> Any:
+        found = await self._store.news(*args, **more)
         if self._armed and asyncio.current_task().get_name().startswith("run "):  # type: ignore[union-attr]
             self._armed = False
             await self._meanwhile()
             self._over.set()
-        elif "answers" in asyncio.current_task().get_name():  # type: ignore[union-attr]
+        elif asyncio.current_task().get_name() == "answers":  # type: ignore[union-attr]
             await self._over.wait()  # whoever else looks for answers comes too late
         return found
 
@@ -1295,7 +1295,7 @@ async def test_an_answer_is_seen_that_comes_when_the_last_look_at_the_questions_
             await asyncio.create_task(run.answer("confirm", True))
 
         store = engine.store
-        engine.store = Stale(store, answer)
+        engine.store = engine._watcher._store = Stale(store, answer)
         run = await engine.start(graph, Sheet())
         async with asyncio.timeout(20):
             while await run.status() != "done":  # nobody waits for the run: the answer alone must move it
@@ -1807,14 +1807,14 @@ async def test_a_store_that_fails_while_answers_are_looked_for_is_told_to_whoeve
         async def refuse(*args: Any, **more: Any) -> Any:
             raise StoreBusy(store.url, "too busy")
 
-        kept = store.questions
+        kept = store.news
         waiting = asyncio.create_task(run.wait())
         await asyncio.sleep(0)
-        store.questions = refuse  # type: ignore[method-assign]
+        store.news = refuse  # type: ignore[method-assign]
         async with Engine(database(tmp_path)) as person:
             await (await person.get("k")).answer("confirm", True)
         with pytest.raises(StoreBusy, match="too busy"):
             await asyncio.wait_for(waiting, 20)
-        store.questions = kept  # type: ignore[method-assign]
+        store.news = kept  # type: ignore[method-assign]
         release.set()
         assert done(await run.wait(timeout=20)).ok is True
