@@ -83,6 +83,6 @@ def next_limit(run: RunState) -> TimeLimit | None:
         found.append(TimeLimit(run.seconds_allowed, run.seconds_allowed, None))
     for (index, _), tally in run.tallies.items():
         cap = run.plan.caps[index]
-        if cap.kind == "seconds" and not tally.over:
+        if cap.kind == "seconds" and not tally.over and tally.began is not None:
             found.append(TimeLimit(tally.began + cap.allowed, cap.allowed, index))
     return min(found, key=lambda limit: limit.at, default=None)

@@ -207,7 +207,7 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> list[Activation]:
     run.steps_allowed, run.seconds_allowed, run.turns_allowed = event.steps, event.seconds, event.turns
     run.steps_before, run.active = run.steps, 0.0
     for (index, _), tally in run.tallies.items():
-        tally.began, tally.steps = 0.0, 0
+        tally.began, tally.steps = None if tally.began is None else 0.0, 0
         tally.over = tally.over and run.plan.caps[index].edge is not None
     for activation in [a for a in run.live.values() if a.status == "failed"]:
         activation.attempt = 1

@@ -34,7 +34,9 @@ class Limited(Withdrawals):
         """A limit on seconds may have been reached, wherever it has."""
         run, cap = self.run, self.run.plan.caps[index]
         for (which, prefix), tally in list(run.tallies.items()):
-            if which == index and not tally.over and run.active - tally.began >= cap.allowed - 1e-6:
+            if which != index or tally.over or tally.began is None:
+                continue
+            if run.active - tally.began >= cap.allowed - 1e-6:
                 self.reached.append((index, prefix, None))
 
     def go_on(self, index: int, prefix: Stamp, refused: Activation | None) -> None:
@@ -50,13 +52,21 @@ class Limited(Withdrawals):
             halt(run, self._stop(cap))
             return
         run.led_on.append(cap.edge)
-        source = refused or self._source(cap, prefix, items)
+        source = self._leaving(cap.edge, refused or self._source(cap, prefix, items))
         before = len(self.started)
         self.send(cap.edge, source, run.revisions.merge([r for i in items for r in _revisions(i)]))
         for activation in self.started[before:]:
             self.refuse_conflicts(activation)
         for item in items:
             self.withdraw(item, lose=False)
+
+    def _leaving(self, edge: int, source: Activation) -> Activation:
+        """Where the edge leaves from: of a graph that stands there, from behind its inside."""
+        vertex = self.run.plan.topology.edges[edge][0]
+        if vertex == source.vertex:
+            return source
+        stamp = (*source.stamp, (source.discriminator, -1))
+        return Activation("limit", vertex, stamp, (), source.revision, source.fans, self.at)
 
     def _stop(self, cap: Cap) -> Halt:
         name = self.run.name(cap.vertex)

@@ -180,13 +180,13 @@ class Tally:
     """What one limit has counted in one instance of a loop, for as long as anything is in there.
 
     Attributes:
-        began: The run's active seconds when it was entered.
+        began: The run's active seconds when something began in there; None while all of it waits for its place.
         inside: How many live items are in there.
         steps: How many nodes have finished in there.
         over: It has been reached.
     """
 
-    began: float
+    began: float | None = None
     inside: int = 0
     steps: int = 0
     over: bool = False

@@ -98,25 +98,32 @@ class Tokens:
         run.live[identity] = activation
         self.started.append(activation)
         full = bool(fans) and fans[-1][0].full(fans[-1][1])
-        self.enter(vertex, stamp, fans[:-1] if full else fans, activation)
+        self.enter(vertex, stamp, fans[:-1] if full else fans, activation, begins=not full)
         if full:
             fans[-1][0].queue(identity)
         else:
             self.admit(activation)
         return activation
 
-    def enter(self, vertex: int, stamp: Stamp, fans: Fans, item: Item) -> None:
-        """Count a live item in."""
+    def enter(self, vertex: int, stamp: Stamp, fans: Fans, item: Item, *, begins: bool = True) -> None:
+        """Count a live item in; it *begins* unless it waits for its place in an `each`."""
         run = self.run
         run.marking.enter(vertex, stamp, item)
         for index in run.plan.tallied.get(vertex, ()):
             key = index, stamp[: run.plan.caps[index].depth]
-            tally = run.tallies.get(key)
-            if tally is None:
-                tally = run.tallies[key] = Tally(run.active)
-            tally.inside += 1
+            run.tallies.setdefault(key, Tally()).inside += 1
+        if begins:
+            self._begin(vertex, stamp)
         for fan, place in fans:
             fan.enter(place)
+
+    def _begin(self, vertex: int, stamp: Stamp) -> None:
+        """From here on the time of the limits around an item counts."""
+        run = self.run
+        for index in run.plan.tallied.get(vertex, ()):
+            tally = run.tallies[index, stamp[: run.plan.caps[index].depth]]
+            if tally.began is None:
+                tally.began = run.active
 
     def leave(self, vertex: int, stamp: Stamp, fans: Fans, item: Item | None) -> None:
         """Count a live item out; the last one of an instance of an `each` makes room for the next instance."""
@@ -134,6 +141,7 @@ class Tokens:
             if waiting is not None:
                 activation = run.live[waiting]
                 fan.enter(activation.fans[-1][1])
+                self._begin(activation.vertex, activation.stamp)
                 self.admit(activation)
 
     def admit(self, activation: Activation) -> None:

@@ -295,8 +295,9 @@ class _Connector:
             edge = None
             if then is not None:
                 label = f"after {cap.allowed:g} {cap.kind if cap.allowed != 1 else cap.kind[:-1]}"
-                edge = self._edge(vertex, then, "limit", cap.where, label=label)
-                self._group(vertex, Group(kind="limit", edges=(edge,), where=cap.where))
+                source = vertex if cap.place is None else self._exit_at(vertex)
+                edge = self._edge(source, then, "limit", cap.where, label=label)
+                self._group(source, Group(kind="limit", edges=(edge,), where=cap.where))
             self.made.bounds.append(Bound(vertex, edge, then, cap, self.frame))
 
     def _ends(self) -> None:

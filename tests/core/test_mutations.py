@@ -522,18 +522,6 @@ def _losers_come_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "race", mutated)
 
 
-@fault("a race is decided though only an error edge was taken", how="time")
-def _failure_wins(patch: pytest.MonkeyPatch) -> None:
-    remove = Step.remove
-
-    def mutated(self: Step, activation: Activation) -> None:
-        remove(self, activation)
-        if activation.error is not None and self.run.halt is None:
-            self.race(activation)
-
-    patch.setattr(Step, "remove", mutated)
-
-
 @fault("a graph wins its race when it is entered", how="time")
 def _entering_wins(patch: pytest.MonkeyPatch) -> None:
     race = Step.race
@@ -549,7 +537,7 @@ def _entering_wins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "race", mutated)
 
 
-@fault("the inside of a graph goes on though it lost its race", how="time")
+@fault("the inside of a graph goes on though it lost its race", how="time", first=20)
 def _inside_goes_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "_standing", lambda self, rival, stamp: self.run.marking.at(rival, stamp))
 
@@ -560,11 +548,6 @@ def _inside_goes_on(patch: pytest.MonkeyPatch) -> None:
 @fault("no failure is excused", how="time")
 def _nothing_is_excused(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "excuse", lambda self, activation: False)
-
-
-@fault("a failure in a graph is excused whatever goes on in there", how="time")
-def _never_alone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Step, "_alone", lambda self, activation, leave: True)
 
 
 @fault("a failure is excused by a join behind another one", how="time")
@@ -581,7 +564,7 @@ def _excused_from_afar(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Topology, "excusing", property(mutated))
 
 
-@fault("what was excused is lost though its join has too few", how="time")
+@fault("what was excused is lost though its join has too few", how="time", first=100)
 def _not_brought_back(patch: pytest.MonkeyPatch) -> None:
     def mutated(self: Step, wave: Wave) -> list[Activation]:
         self.dismiss(wave)
@@ -590,7 +573,7 @@ def _not_brought_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "bring_back", mutated)
 
 
-@fault("what was excused is forgotten when its join fires", how="time")
+@fault("what was excused is forgotten when its join fires", how="time", first=40)
 def _excused_forgotten(patch: pytest.MonkeyPatch) -> None:
     dismiss = Step.dismiss
 
@@ -648,7 +631,7 @@ def _waits_for_yes(patch: pytest.MonkeyPatch) -> None:
 # -- limits and ends -----------------------------------------------------------------------------------
 
 
-@fault("what follows a limit sees one of the branches only", how="time")
+@fault("what follows a limit sees one of the branches only", how="time", first=75)
 def _then_sees_one(patch: pytest.MonkeyPatch) -> None:
     go_on = Step.go_on
 
@@ -666,7 +649,7 @@ def _tokens_stay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "inside", lambda self, *place: [i for i in inside(self, *place) if not isinstance(i, Wave)])
 
 
-@fault("a limit withdraws what is in other turns of the loop around it, too", how="time")
+@fault("a limit withdraws what is in other turns of the loop around it, too", how="time", first=150)
 def _all_turns(patch: pytest.MonkeyPatch) -> None:
     inside = Step.inside
     patch.setattr(Step, "inside", lambda self, vertex, prefix, members: inside(self, vertex, (), members))
@@ -677,12 +660,12 @@ def _one_more_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tokens, "Tally", lambda began: Tally(began, steps=-1))
 
 
-@fault("a limit is reached once more at each step", how="time")
+@fault("a limit is reached once more at each step", how="time", first=160)
 def _reached_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Tally, "over", property(lambda self: False, lambda self, over: None))
 
 
-@fault("turns are counted over all instances of an `each` together", how="time")
+@fault("turns are counted over all instances of an `each` together", how="time", first=135)
 def _turns_of_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tokens, "scope_prefix", lambda plan, vertex, stamp: ())
 
@@ -692,7 +675,7 @@ def _no_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "end_graph", lambda self, activation: None)
 
 
-@fault("a node that ends a graph inside ends the whole run", how="time")
+@fault("a node that ends a graph inside ends the whole run", how="time", first=20)
 def _end_of_all(patch: pytest.MonkeyPatch) -> None:
     def mutated(self: Step, activation: Activation) -> None:
         end = self.run.plan.topology.end

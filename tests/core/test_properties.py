@@ -13,7 +13,7 @@ from tests.core.oracle import TooLong, regions_of, sequential
 
 pytestmark = pytest.mark.properties
 
-GRAPHS, RICH, RACES, TIMED, CHUNK = 1_800, 1_300, 150, 700, 50
+GRAPHS, RICH, RACES, TIMED, CHUNK = 1_750, 1_300, 125, 600, 50
 
 tally: Counter[str] = Counter()
 """What was checked, for the summary at the end."""

@@ -32,8 +32,12 @@ from orchestra_graph import (
     first,
     later,
     node,
+    until,
 )
 from orchestra_graph.errors import NodeTimeout
+from orchestra_graph.render.picture import picture_of
+from orchestra_graph.render.text import text_of
+from orchestra_graph.runtime.records import shape_of
 
 from .common import asked, both_stores, database, done, failed, url_of, virtual
 from .stage import Board, Stage, ids, note, ran
@@ -311,6 +315,99 @@ async def test_conditions_and_switches_over_own_fields() -> None:
     graph = Graph(Board, name="outer")
     graph.start(inner)
     assert await ran(graph) == [f"inner/{n}" for n in ("begin", "large", "some", "by_name")]
+
+
+@pytest.mark.asyncio
+async def test_a_join_over_own_fields() -> None:
+    """`until` inside of a graph in an each: every element has votes of its own."""
+
+    class Poll(State):
+        who: Item[str]
+        log: Annotated[list[str], append] = []
+        votes: Annotated[list[str], append] = []
+
+    stage = Stage()
+
+    def voter(name: str) -> Any:
+        @node(writes="votes", name=name)
+        async def vote(who: str, ctx: Context) -> str:
+            await stage.wait(ctx)
+            return f"{name} of {who}"
+
+        return vote
+
+    @node(writes="log")
+    async def count(votes: list[str]) -> str:
+        return " and ".join(votes)
+
+    def two(votes: list[str]) -> bool:
+        return len(votes) > 1
+
+    inner = Graph(Poll, name="poll")
+    voters = [voter(name) for name in ("x", "y", "z")]
+    inner.start(voters)
+    inner.edge(voters, count)
+    inner.join(count, until(two, cancel_rest=True))
+    graph = Graph(Shop, name="shop")
+    graph.start(turn)
+    graph.each(turn, "items", inner, collect=note("collect"))
+    async with Engine(graphs=[graph]) as engine:
+        run = await engine.start(graph, Shop(items=["a", "b"]))
+        await stage.begins("poll/x#0", "poll/x#1")
+        await stage.end(run, "poll/z#1", "poll/y#0", "poll/x#1", "poll/x#0")
+        assert done(await run.wait()).log == ["x of a and y of a", "x of b and z of b", "collect"]
+        assert sorted(stage.cancelled) == ["poll/y#1", "poll/z#0"]
+
+
+@pytest.mark.asyncio
+async def test_a_node_inside_may_take_the_element_itself() -> None:
+    """Where the graph is the work of an each, and has no field for it."""
+
+    @node(writes="log")
+    async def look(element: Item[str]) -> str:
+        return element
+
+    inner = Graph(Board, name="inner")
+    inner.start(look)
+    graph = Graph(Board, name="outer")
+    graph.start(begin := node(name="begin")(_nothing))
+    graph.each(begin, "items", inner, collect=note("collect"))
+    assert await ran(graph) == ["a", "b", "c", "collect"]
+
+
+@pytest.mark.asyncio
+async def test_an_each_over_a_graph_may_come_back_to_its_source() -> None:
+    """The loop of an agent: plan, do all of it side by side, plan again."""
+
+    class Agent(State):
+        log: Annotated[list[str], append] = []
+        items: list[str] = later()
+
+    class Tool(State):
+        call: Item[str]
+        log: Annotated[list[str], append] = []
+        own: str = ""
+
+    @node(writes="items")
+    async def plan(log: list[str]) -> list[str]:
+        return ["x", "y"] if len(log) < 4 else []
+
+    @node(writes="own")
+    async def prepare(call: str, own: str) -> str:
+        return f"{own}{call}"
+
+    @node(writes="log")
+    async def use(own: str) -> str:
+        return own
+
+    inner = Graph(Tool, name="tool")
+    inner.start(prepare)
+    inner.edge(prepare, use)
+    graph = Graph(Agent, name="agent")
+    graph.start(plan)
+    graph.each(plan, "items", inner, collect=plan)
+    async with Engine(graphs=[graph]) as engine:
+        assert done(await (await engine.start(graph, Agent())).wait()).log == ["x", "y", "x", "y"]
 
 
 # -- where it ends -------------------------------------------------------------------------------------------
@@ -756,6 +853,9 @@ async def test_another_process_reads_records_and_history_without_the_code(tmp_pa
         assert [step.node for step in await run.history()] == [step.node for step in steps]
         assert "review/approve" in str(await run.explain())
         assert [q.id for q in await run.questions()] == ["review/approve@1"]
+        shown = text_of(picture_of(await shape_of(other.store, run._row), run.graph, record))
+        assert "review" in shown
+        assert "approve" in shown
 
 
 @both_stores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from orchestra_graph import (
     zipped,
 )
 from orchestra_graph.graph.policies import JoinRule
+from orchestra_graph.store.base import Append
 
 from .common import asked, bodies, both_stores, done, events, failed, until_asked, until_logged, url_of, virtual
 from .common import until as comes
@@ -647,8 +649,6 @@ async def test_the_rest_is_withdrawn_its_nodes_and_its_questions(rule: JoinRule,
 @both_stores
 @pytest.mark.asyncio
 async def test_a_sync_node_is_left_alone_and_its_late_result_changes_nothing(place: str, tmp_path: Path) -> None:
-    import threading
-
     release, entered = threading.Event(), threading.Event()
 
     @node(writes="log")
@@ -716,3 +716,45 @@ async def test_a_question_that_no_join_waits_for_still_holds_up_the_end() -> Non
         state = done(await run.wait())
     assert state.log == ["a", "b", "join", "after"]
     assert not state.ok  # who comes late has no claim to a field without a reducer
+
+
+def closing(how: str, quick: Any) -> Graph[Board]:
+    """A graph in which the end of ``quick`` withdraws a question."""
+    graph = Graph(Board, name="closing")
+    graph.start([quick, agree])
+    if how == "terminate":
+        graph.terminate(quick)
+        return graph
+    graph.edge([quick, agree], note("after"))
+    if how == "race":
+        graph.race(quick, agree)
+    elif how == "limit":
+        graph.limit(steps=1, then=note("cut"))
+    else:
+        graph.join("after", {"first": first(cancel_rest=True), "until": until("log", cancel_rest=True)}[how])
+    return graph
+
+
+@pytest.mark.parametrize("how", ["first", "until", "race", "limit", "terminate"])
+@both_stores
+@pytest.mark.asyncio
+async def test_a_question_is_withdrawn_in_the_commit_of_what_withdraws_it(
+    how: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    graph = closing(how, stage.node("quick"))
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Board())
+        await until_asked(run)
+        written: list[Append] = []
+        store_it = engine.store.append
+
+        async def keep(append: Append) -> Any:
+            written.append(append)
+            return await store_it(append)
+
+        monkeypatch.setattr(engine.store, "append", keep)
+        await stage.end(run, "quick")
+        done(await run.wait())
+        [commit] = [a for a in written if list(a.closed) == [("agree", "withdrawn")]]
+        assert any(row.kind == "NodeFinished" and '"quick"' in row.body for row in commit.rows)

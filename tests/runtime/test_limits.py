@@ -120,7 +120,7 @@ def test_the_number_is_not_in_the_fingerprint_but_the_way_is(kind: str) -> None:
     def made(allowed: int, then: bool) -> str:
         graph = round_and_round(note("a"))
         graph.edge("a", END)
-        graph.limit("a", **{kind: allowed}, then=note("after") if then else None)  # type: ignore[arg-type]
+        graph.limit("a", **{kind: allowed}, then=note("after") if then else None)
         return graph.compile().fingerprint
 
     assert made(3, then=True) == made(4, then=True)
@@ -195,6 +195,18 @@ async def test_work_beside_the_loop_goes_on() -> None:
         await stage.end(run, "beside")
         log = done(await run.wait()).log
     assert sorted(i.split("~")[0] for i in log) == ["a@0", "a@1", "after", "beside", "meet"]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.asyncio
+async def test_a_limit_may_end_the_branch(whole: bool) -> None:
+    graph = round_and_round(note("a"))
+    graph.edge("a", END, when="ok")
+    if whole:
+        graph.limit(steps=2, then=END)
+    else:
+        graph.limit("a", turns=2, then=END)
+    assert await ran(graph) == ["a@0", "a@1"]
 
 
 # -- steps and seconds ---------------------------------------------------------------------------------------

@@ -183,6 +183,38 @@ async def test_what_had_to_be_replayed_is_counted_from_the_last_snapshot_on(
         assert loaded.run.live["step@47"].revision.seen()["count"].value == 47  # type: ignore[union-attr]
 
 
+@pytest.mark.asyncio
+async def test_a_state_that_was_loaded_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    gates = [asyncio.Event(), asyncio.Event()]
+    reached = [asyncio.Event(), asyncio.Event()]
+
+    @node(writes="count")
+    async def step(count: int) -> int:
+        if count in (3, 6):
+            reached[count // 3 - 1].set()
+            await gates[count // 3 - 1].wait()
+        return count + 1
+
+    graph: Graph[Doc] = Graph(Doc, name="g")
+    graph.start(step)
+    graph.edge(step, step, when=lambda count: count < 10)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        await engine.start(graph, Doc(), key="k")
+        row = await engine.store.find("k")
+        assert row is not None
+        await reached[0].wait()
+        known = await load_run(engine.store, graph.compile(), row)
+        assert list(known.run.live) == ["step@3"]
+        gates[0].set()
+        await reached[1].wait()
+        fresh = await load_run(engine.store, graph.compile(), row)
+        again = await load_run(engine.store, graph.compile(), row, known)
+        assert again is known
+        assert list(again.run.live) == list(fresh.run.live) == ["step@6"]
+        assert (again.run.seq, again.behind) == (fresh.run.seq, fresh.behind)
+        assert again.run.live["step@6"].revision.seen()["count"].value == 6  # type: ignore[union-attr]
+
+
 @reducer
 def counted(acc: dict[str, int], word: str) -> dict[str, int]:
     return {**acc, word: acc.get(word, 0) + 1}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestra_graph import END, Engine, Graph, Item, Question, Retry, Run, StaleAnswer, State, ask, node
+from orchestra_graph import END, Engine, Graph, Item, Question, Retry, Run, StaleAnswer, ask, node
 
 from .common import asked, both_stores, done, failed, until_asked, url_of, virtual
 from .stage import Board, Stage, ids, note
@@ -106,8 +107,6 @@ async def test_a_node_against_a_question(place: str, tmp_path: Path) -> None:
 
 @in_virtual_time
 async def test_a_deadline_on_a_person_is_a_race() -> None:
-    import asyncio
-
     @node
     async def wait() -> None:
         await asyncio.sleep(3600)
@@ -218,10 +217,6 @@ async def test_every_element_has_a_race_of_its_own() -> None:
         assert stage.cancelled == ["quick#1", "slow#0"]
 
 
-class Inner(State):
-    log: list[str]
-
-
 def part(stage: Stage, name: str = "part") -> Graph[Board]:
     """Two nodes one after the other, and beside them a third."""
     graph = Graph(Board, name=name)
@@ -322,8 +317,6 @@ async def test_the_way_of_an_error_is_no_win(place: str, tmp_path: Path) -> None
 
 @in_virtual_time
 async def test_who_waits_for_another_attempt_loses_too() -> None:
-    import asyncio
-
     tries: list[float] = []
 
     @node(retry=Retry(attempts=9, delay=10, jitter=0, factor=1, on=(ValueError,)))

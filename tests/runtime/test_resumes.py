@@ -201,6 +201,40 @@ def in_batches() -> Graph[Board]:
     return graph
 
 
+class Risk(State):
+    element: Item[str]
+    log: Annotated[list[str], append] = []
+    own: str = ""
+
+
+def failing_graph_in_an_each() -> Graph[Board]:
+    """Of one element the graph fails, while beside it a node of its own has ended and a person is asked."""
+
+    @node(writes="own")
+    async def risky(element: str) -> str:
+        if element == "b":
+            raise ValueError(element)
+        return element
+
+    @node(writes="log")
+    async def mend(ctx: Context) -> str:
+        return f"{ctx.id}: {ctx.error}"
+
+    inner = Graph(Risk, name="inner")
+    inner.start(note("first"))
+    inner.edge("first", [note("beside"), note("slow")])
+    inner.edge("slow", risky)
+    inner.edge(risky, note("last"))
+    graph = board("failing")
+    graph.start(begin)
+    collect = note("collect")
+    graph.each(begin, "items", inner, collect=collect)
+    graph.edge(inner, collect)
+    graph.edge(inner, mend, on_error=ValueError)
+    graph.edge(mend, collect)
+    return graph
+
+
 CONSTRUCTS: Mapping[str, Callable[[], Graph[Board]]] = {
     make.__name__: make
     for make in (
@@ -214,6 +248,7 @@ CONSTRUCTS: Mapping[str, Callable[[], Graph[Board]]] = {
         graph_in_an_each,
         calls_side_by_side,
         in_batches,
+        failing_graph_in_an_each,
     )
 }
 
