@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from orchestra_graph.errors import GraphError, Problem, nearest
+from orchestra_graph.errors import GraphError, Problem
 from orchestra_graph.graph.bounds import Bounds
 from orchestra_graph.graph.checks import check
+from orchestra_graph.graph.choices import wrong_with
 from orchestra_graph.graph.connect import Each, connect
 from orchestra_graph.graph.declared import Declaration
 from orchestra_graph.graph.digraph import reachable
-from orchestra_graph.graph.edges import label_of
 from orchestra_graph.graph.layout import Frame, Layout, lay_out
 from orchestra_graph.graph.node import Node
 from orchestra_graph.graph.plan import Call, Plan, PlanNode, Transfer, WriteSpec, fingerprint_of
@@ -49,7 +49,6 @@ class _Compiler:
     def compile(self) -> Plan:
         signatures = {vertex: self._signature(frame, node, part) for vertex, frame, node, part in self.layout.nodes()}
         self.said += [problem for signature in signatures.values() for problem in signature.problems]
-        self._choices()
         self._way_through()
         self._stop()
         scopes = [self._body(each) for each in self.made.eaches] + self._insides()
@@ -86,8 +85,12 @@ class _Compiler:
         params = []
         for param in found.params:
             if param.kind == "field":
-                param = replace(param, source=frame.choice(param.source))
-                self._known(param.source, part.where, f"'{param.name}' of '{node.name}'")
+                of = f"for '{param.name}' of '{node.name}'"
+                wrong = wrong_with(param.source, frame.schema, of, part.where)
+                if wrong is None:
+                    param = replace(param, source=frame.choice(param.source))
+                else:
+                    self.problems.append(wrong)
             elif param.kind == "view":
                 param = replace(param, view={name: fields[field] for name, field in param.view.items()})
             params.append(param)
@@ -101,32 +104,6 @@ class _Compiler:
         )
         found.params = tuple(params)
         return found
-
-    def _choices(self) -> None:
-        """Every condition, switch and list of items must read fields that exist."""
-        edges, groups = self.made.edges, self.made.groups
-        asked: list[tuple[Any, str, int]]
-        asked = [(e.condition, e.where, e.source) for e in edges if e.condition is not None]
-        asked += [(g.choice, g.where, v) for v, gs in enumerate(groups) for g in gs if g.choice is not None]
-        for choice, where, vertex in asked:
-            self._known(choice, where, f"after '{self._name(vertex)}'")
-        for vertex, (rule, where) in self.made.rules.items():
-            if rule.predicate is not None:
-                self._known(rule.predicate, where, f"of the join '{self._name(vertex)}'")
-
-    def _known(self, choice: Any, where: str, after: str) -> None:
-        try:
-            reads = choice_reads(choice)
-        except (TypeError, ValueError):
-            return  # said before
-        fields = self.layout.schema.fields
-        for name in reads:
-            if name not in fields:
-                what = f"the path '{choice}'" if isinstance(choice, str) else f"the function {label_of(choice)}"
-                state, hint = self.graph.state.__name__, nearest(name, list(fields))
-                self._problem(
-                    "unknown-parameter", f"{what} {after} reads '{name}', which is no field of {state}.{hint}", where
-                )
 
     # -- the way through ----------------------------------------------------------------------------
 

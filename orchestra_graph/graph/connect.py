@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from orchestra_graph.errors import Problem, nearest
+from orchestra_graph.graph.choices import wrong_with
 from orchestra_graph.graph.declared import DeclaredEach, DeclaredEdge, DeclaredLimit, DeclaredSwitch, Part
 from orchestra_graph.graph.edges import Edge, EdgeKind, Group, label_of
 from orchestra_graph.graph.layout import Frame, Layout
@@ -187,21 +188,21 @@ class _Connector:
         if declared.when is None:
             kind: EdgeKind = "otherwise" if declared.otherwise else "always"
             return self._edge(source, target, kind, where, label="otherwise" if declared.otherwise else "")
-        condition, reads = self._choice(declared.when, where)
+        condition, reads = self._choice(declared.when, where, self._after(source))
         label = label_of(declared.when)
         return self._edge(source, target, "when", where, condition=condition, label=label, reads=reads)
 
-    def _choice(self, choice: Any, where: str) -> tuple[Any, tuple[str, ...]]:
-        """A condition, switch or list of items in the names of the plan, and the fields that it needs."""
-        if not isinstance(choice, str) and not callable(choice):
-            self._problem("bad-choice", f"{choice!r} is neither a field, a dotted path nor a function of fields", where)
+    def _choice(self, choice: Any, where: str, of: str) -> tuple[Any, tuple[str, ...]]:
+        """A condition, switch, predicate or list of items in the names of the plan, and the fields that it needs."""
+        wrong = wrong_with(choice, self.frame.schema, of, where)
+        if wrong is not None:
+            self.made.problems.append(wrong)
             return choice, ()
-        try:
-            named = self.frame.choice(choice)
-            return named, choice_reads(named)
-        except (TypeError, ValueError) as error:
-            self._problem("bad-choice", f"the parameters of {choice!r} cannot be read: {error}", where)
-            return choice, ()
+        named = self.frame.choice(choice)
+        return named, choice_reads(named)
+
+    def _after(self, vertex: int) -> str:
+        return f"after '{self.layout.names[vertex]}'"
 
     def _switch(self, declared: DeclaredSwitch) -> None:
         source = self._from(declared.source, declared.where)
@@ -224,7 +225,7 @@ class _Connector:
         ]
         for target in self._targets(declared.default, declared.where):
             edges.append(self._edge(source, target, "default", declared.where, label="default"))
-        choice, reads = self._choice(declared.choice, declared.where)
+        choice, reads = self._choice(declared.choice, declared.where, self._after(source))
         self._group(source, Group(kind="switch", edges=tuple(edges), choice=choice, reads=reads, where=declared.where))
 
     def _each(self, declared: DeclaredEach) -> None:
@@ -246,7 +247,7 @@ class _Connector:
         target = None if no_items is None else self._at(no_items, where)
         if target is not None:
             edges.append(self._edge(source, target, "empty", where, label="empty"))
-        choice, reads = self._choice(declared.items, where)
+        choice, reads = self._choice(declared.items, where, self._after(source))
         self._group(
             source,
             Group(kind="each", edges=tuple(edges), choice=choice, reads=reads, limit=declared.limit, where=where),
@@ -279,7 +280,8 @@ class _Connector:
                 if predicate is None:
                     rule = joined.rule
                 else:
-                    choice, _ = self._choice(predicate, joined.where)
+                    of = f"of the join '{self.layout.names[vertex]}'"
+                    choice, _ = self._choice(predicate, joined.where, of)
                     rule = JoinRule(kind="until", cancel_rest=joined.rule.cancel_rest, predicate=choice)
                 self.made.rules[vertex] = rule, joined.where
         for race in self.declaration.races:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_origin
 
 from orchestra_graph.errors import GraphError, Problem, nearest
+from orchestra_graph.graph.choices import wrong_with
 from orchestra_graph.graph.declared import Declaration, DeclaredGraph, Part
 from orchestra_graph.graph.edges import Choice, Renamed
 from orchestra_graph.graph.node import ItemMark, Node
@@ -274,7 +275,12 @@ class _Layer:
         """What a private field begins with."""
         here = frame.fields[spec.name]
         if spec.name in part.inputs:
-            return Transfer(field=here, source=parent.choice(part.inputs[spec.name]))
+            given = part.inputs[spec.name]
+            wrong = wrong_with(given, parent.schema, f"for '{spec.name}' of '{frame.path}'", part.where)
+            if wrong is None:
+                return Transfer(field=here, source=parent.choice(given))
+            self.made.problems.append(wrong)
+            return None
         if _is_item(spec):
             return Transfer(field=here, kind="item")
         if spec.later:

@@ -82,13 +82,13 @@ async def measure(folder: Path) -> list[Figure]:
         Figure(
             f"{RUNS} runs up to their question, beside a bare commit of each row",
             parked / (rows * one),
-            40.0,
+            12.0,
             f"{parked * each:.1f} ms a run",
         ),
         Figure(
             f"{RUNS} answered and driven to the end, beside the same",
             finished / (rest * one),
-            40.0,
+            12.0,
             f"{finished * each:.1f} ms a run",
         ),
     ]

@@ -50,7 +50,7 @@ asyncio.run(main())
 """
 _LIBRARIES = """
 import time, asyncio, sqlite3
-import aiosqlite, sqlalchemy.ext.asyncio
+import aiosqlite, sqlalchemy
 from pydantic import BaseModel, TypeAdapter
 class Model(BaseModel): field: int
 print(time.time())

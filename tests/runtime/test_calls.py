@@ -35,7 +35,7 @@ from orchestra_graph import (
     until,
 )
 from orchestra_graph.errors import NodeTimeout
-from orchestra_graph.render.picture import picture_of
+from orchestra_graph.render.picture import picture_of_run
 from orchestra_graph.render.text import text_of
 from orchestra_graph.runtime.records import shape_of
 
@@ -853,7 +853,7 @@ async def test_another_process_reads_records_and_history_without_the_code(tmp_pa
         assert [step.node for step in await run.history()] == [step.node for step in steps]
         assert "review/approve" in str(await run.explain())
         assert [q.id for q in await run.questions()] == ["review/approve@1"]
-        shown = text_of(picture_of(await shape_of(other.store, run._row), run.graph, record))
+        shown = text_of(picture_of_run(await shape_of(other.store, run._row), record))
         assert "review" in shown
         assert "approve" in shown
 
