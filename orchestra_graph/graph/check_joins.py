@@ -159,11 +159,11 @@ def tokens_stay_few(subject: Subject) -> Iterator[Problem]:
 def _doubles(subject: Subject, fork: int, loop: int, together: Sequence[tuple[int, int]]) -> bool:
     """Whether two tokens of a fork come back to it with nothing on the way that makes one of them again."""
     topology, members = subject.plan.topology, subject.plan.topology.regions[loop].members
+    if topology.rule[fork].kind != "each_one" or not together:
+        return False
     open_ = {v for v in members if topology.rule[v].kind == "each_one"}
-    before: list[list[int]] = [
-        [topology.edges[e][0] for e in into if v in open_] for v, into in enumerate(topology.into)
-    ]
-    back = reachable([fork], [[v for v in some if v in open_] for some in before]) & open_ if fork in open_ else set()
+    before = {v: [u for u in (topology.edges[e][0] for e in topology.into[v]) if u in open_] for v in open_}
+    back = reachable([fork], before)
     return any(one in back and other in back for one, other in together)
 
 

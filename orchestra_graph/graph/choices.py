@@ -37,7 +37,8 @@ def wrong_with(choice: Any, schema: Schema, of: str, where: str) -> Problem | No
         if name not in schema.fields:
             state, hint = schema.state.__name__, nearest(name, list(schema.fields))
             what = f"{said} {of} reads '{name}', which is no field of {state}.{hint}"
-            return Problem(code="unknown-parameter", what=what, mend="", where=where)
+            mend = f"{state} has: {', '.join(schema.fields)}"
+            return Problem(code="unknown-parameter", what=what, mend=mend, where=where)
     return None
 
 

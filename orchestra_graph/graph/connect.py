@@ -196,7 +196,7 @@ class _Connector:
         """A condition, switch, predicate or list of items in the names of the plan, and the fields that it needs."""
         wrong = wrong_with(choice, self.frame.schema, of, where)
         if wrong is not None:
-            self.made.problems.append(wrong)
+            self.made.problems += [] if wrong in self.made.problems else [wrong]  # of several targets it is said once
             return choice, ()
         named = self.frame.choice(choice)
         return named, choice_reads(named)
