@@ -10,7 +10,7 @@ it. *Over* are the places that have fired early, or lost a race: what still come
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -19,7 +19,7 @@ from orchestra_graph.core import events as ev
 from orchestra_graph.core.run import activation_id
 from orchestra_graph.graph.plan import Cap
 from orchestra_graph.graph.topology import Stamp
-from tests.core.graphs import Case
+from tests.core.graphs import TROUBLES, Case
 from tests.core.oracle import Arrival, Interpreter, Item, Past, Place, Regions, Starved, union_of
 
 __all__ = ["Follow", "Stop"]
@@ -76,9 +76,12 @@ class Follow(Interpreter):
         self.reached: set[tuple[int, Stamp]] = set()
         self.left: list[tuple[int, Stamp]] = []
         self.active_seconds = self.last_at = 0.0
+        self.steps_allowed: int | None = None
+        self.turns_allowed: int | None = None
+        self.steps_done = 0
 
-    def after(self, event: ev.Event) -> None:
-        """One event more."""
+    def after(self, event: ev.Event, queued: Collection[str] = ()) -> None:
+        """One event more; *queued* is what waits for its place in an `each` now."""
         if len(self.active) > len(self.asking) + len(self.failed):
             self.active_seconds += event.at - self.last_at
         self.last_at = event.at
@@ -86,11 +89,12 @@ class Follow(Interpreter):
         handler: Callable[[ev.Event], None] | None = getattr(self, f"_{type(event).__name__}", None)
         if handler is not None:
             handler(event)
-        self._forget_what_has_ended()
+        self._forget_what_has_ended(queued)
 
     # -- events -------------------------------------------------------------------------------------
 
     def _RunStarted(self, event: ev.RunStarted) -> None:
+        self.steps_allowed, self.turns_allowed = event.steps, event.turns
         self.start_run()
         self.settle()
 
@@ -107,16 +111,19 @@ class Follow(Interpreter):
         self._count_step(item)
         del self.active[event.id]
         self.settle()
+        if self.steps_allowed is not None and self.steps_done >= self.steps_allowed and self.active:
+            self._halt("stopped")
 
     def _NodeFailed(self, event: ev.NodeFailed) -> None:
         item = self.active.get(event.id)
         self.asking.discard(event.id)
         if item is None or event.retry_at is not None:
             return
+        if event.error.type in TROUBLES:
+            assert [edge for edge, _ in event.taken] == self.handlers(item.vertex, event.error.type)
         join = None if event.taken else self._excusing(item)
         if event.taken:
-            for edge, _ in event.taken:
-                self.send(edge, item, item.past)
+            self._fail_over(item, [edge for edge, _ in event.taken])
         elif join is None:
             self.failed.add(event.id)
             self._halt("failed", errors=[event.id])
@@ -127,8 +134,20 @@ class Follow(Interpreter):
                 self.lost |= item.past
             else:
                 self.excused.setdefault(place, []).append(item)
-        del self.active[event.id]
+        self.active.pop(event.id, None)
         self.settle()
+
+    def _fail_over(self, item: Item, edges: list[int]) -> None:
+        """Over its own edges, or over those of a graph around it, in which nothing goes on then."""
+        vertex, _ = self.regions.edges[edges[0]]
+        source = item if vertex == item.vertex else self.left_at(item, vertex)
+        for edge in edges:
+            self.send(edge, source, item.past)
+        del self.active[item.id]
+        if vertex != item.vertex:
+            members = next(c.members for c in self.plan.calls if c.leave == vertex)
+            around = source.stamp
+            self._lose(lambda at, stamp: at in members and stamp[: len(around)] == around)
 
     def _QuestionAsked(self, event: ev.QuestionAsked) -> None:
         if event.id in self.active:
@@ -159,6 +178,8 @@ class Follow(Interpreter):
 
     def _RunRetried(self, event: ev.RunRetried) -> None:
         self.stop = None
+        self.steps_allowed, self.turns_allowed = event.steps, event.turns
+        self.steps_done = 0
         self.failed.clear()
         self.turns.clear()
         self.steps.clear()
@@ -402,6 +423,12 @@ class Follow(Interpreter):
                 self._halt("stopped")
             else:
                 self.refused.append((item.id, number, item.stamp[: cap.depth]))
+        if self.plan.nodes[item.vertex].counts_turns and self.turns_allowed is not None:
+            count = self.turns[-1 - item.vertex, instance] = self.turns.get((-1 - item.vertex, instance), 0) + 1
+            if count > self.turns_allowed:
+                self.turns[-1 - item.vertex, instance] = self.turns_allowed
+                self.held.append(item.id)
+                self._halt("stopped")
 
     def _count_step(self, item: Item) -> None:
         """A node is done; in a limited loop with more to do, it may have been the last that was allowed.
@@ -410,6 +437,7 @@ class Follow(Interpreter):
         """
         if self.plan.nodes[item.vertex].kind in ("enter", "leave"):
             return
+        self.steps_done += 1
         for number, cap in enumerate(self.plan.caps):
             at = (number, item.stamp[: cap.depth])
             if cap.kind == "steps" and item.vertex in cap.members:
@@ -431,23 +459,32 @@ class Follow(Interpreter):
                 self.reached.add((number, around))
             source = self._from(cap.vertex, around, inside) if identity is None else self.active[identity]
             past = self._withdraw(partial(_is_inside, cap, around))
+            if self.regions.edges[cap.edge][0] != cap.vertex:  # a graph stands there
+                source = self.left_at(source, self.regions.edges[cap.edge][0])
             known = set(self.active)
             self.send(cap.edge, source, past)
             for started in self.active.keys() - known:
                 self._conflicts(started, self.outcome.seen[started], self._mends(self.active[started].vertex))
             self.left.append((number, around))
 
-    def _forget_what_has_ended(self) -> None:
-        """A loop that has been left counts anew when it is entered again."""
-        inside = {
-            (number, stamp[: cap.depth])
-            for number, cap in enumerate(self.plan.caps)
-            for vertex, stamp in [*self._items(), *self.excused]
-            if vertex in cap.members
-        }
-        self.began = {at: self.began.get(at, self.active_seconds) for at in inside}
+    def _forget_what_has_ended(self, queued: Collection[str]) -> None:
+        """A loop that has been left counts anew when it is entered again; its time, when something has begun there."""
+        inside = self._inside([*self._items(), *self.excused])
+        begun = self._inside(
+            [
+                *((i.vertex, i.stamp) for i in self.active.values() if i.id not in queued),
+                *(at for at, came in self.waiting.items() if any(self.plan.edges[a.edge].kind != "each" for a in came)),
+                *self.excused,
+            ]
+        )
+        self.began = {at: self.began.get(at, self.active_seconds) for at in inside if at in begun or at in self.began}
         self.steps = {at: count for at, count in self.steps.items() if at in inside}
         self.reached &= inside
+
+    def _inside(self, places: Iterable[Place]) -> set[tuple[int, Stamp]]:
+        """The instances of limits that these places are in."""
+        caps = [(number, cap) for number, cap in enumerate(self.plan.caps)]
+        return {(n, stamp[: cap.depth]) for n, cap in caps for vertex, stamp in places if vertex in cap.members}
 
     def _from(self, vertex: int, around: Stamp, inside: Iterable[Stamp]) -> Item:
         """The place from which the way out of a limit leads, when no activation was refused."""

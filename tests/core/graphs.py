@@ -21,6 +21,7 @@ from orchestra_graph.graph.edges import Edge, EdgeKind, Group
 from orchestra_graph.graph.plan import Call, Cap, Plan, PlanNode, WriteSpec
 from orchestra_graph.graph.policies import EACH_ONE, JoinRule, Limits
 from orchestra_graph.graph.topology import Discriminator, Scope, Stamp, Topology
+from orchestra_graph.runtime.routes import handlers
 from orchestra_graph.state.codec import codec_of
 from orchestra_graph.state.reducers import add, append, extend, last, reducer
 from orchestra_graph.state.schema import Schema, State, later
@@ -62,19 +63,36 @@ def _with_private_fields(calls: Sequence[Inside]) -> Schema:
     return Schema(Sheet, {**SCHEMA.fields, **private})
 
 
+class Trouble(Exception):
+    """What nodes fail with."""
+
+
+class Big(Trouble):
+    """One kind of it."""
+
+
+class Small(Trouble):
+    """Another one."""
+
+
+TROUBLES: Mapping[str, type[Trouble]] = {kind.__name__: kind for kind in (Big, Small)}
+"""What nodes fail with, by name; an edge may also take both."""
+
 DEFAULTS: Mapping[str, Any] = {"log": ["-"], "notes": [], "total": 0, "newest": "", "mix": 1, "title": "untitled"}
 
 
 class Work(NamedTuple):
     """What one activation does; *replaced* are the written fields that are set anew.
 
-    With *failed* it fails for good instead: over the error edges *taken*, or in so many rounds as there are.
+    With *failed* it fails for good instead, with *error*: over the error edges *taken* (its own, or those of a graph
+    that it is in), or in so many rounds as there are.
     """
 
     writes: Mapping[str, Any]
     taken: tuple[Taken, ...]
     replaced: tuple[str, ...] = ()
     failed: int = 0
+    error: type[Trouble] = Trouble
 
 
 @dataclass(slots=True)
@@ -85,6 +103,7 @@ class Arc:
     target: int
     kind: EdgeKind = "always"
     group: int = 0
+    errors: tuple[type[Trouble], ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -221,7 +240,9 @@ class Draft:
             schema=schema,
             codec=codec_of(schema),
             nodes=tuple(nodes),
-            edges=tuple(Edge(source=a.source, target=at(a.target), kind=a.kind) for a in self.arcs),
+            edges=tuple(
+                Edge(source=a.source, target=at(a.target), kind=a.kind, errors=a.errors) for a in self.arcs
+            ),
             topology=topology,
             limits=Limits(),
             shape={},
@@ -299,9 +320,10 @@ class Case:
         plan: The graph.
         splits: Which edges a node follows.
         values: What the run starts with.
+        limits: Those of the run.
         bound: From this turn on (of all loops around a node together) a node takes one edge towards the end.
         script: What some activations do, instead of what chance says.
-        unlucky: How many activations fail for good where no error edge takes it, 0 to 1.
+        unlucky: How many activations fail for good, whether an edge takes it or not, 0 to 1.
         replaces: How many writes to a grown field set it anew.
     """
 
@@ -309,6 +331,7 @@ class Case:
     plan: Plan
     splits: Mapping[int, Split]
     values: Mapping[str, Any] = field(default_factory=lambda: DEFAULTS)
+    limits: Mapping[str, int] = field(default_factory=dict)
     bound: int = 2
     script: Mapping[str, Work] = field(default_factory=dict)
     unlucky: float = 0.0
@@ -327,15 +350,24 @@ class Case:
             done = self._done[identity] = self.script.get(identity) or self._decide(identity, vertex, stamp)
         return done
 
+    def spare(self, vertex: int, stamp: Stamp, discriminator: Discriminator) -> Work:
+        """Let an activation go well that would have failed: what came of that would depend on time."""
+        identity = activation_id(self.plan.nodes[vertex].name, stamp, discriminator)
+        self._done[identity] = self._decide(identity, vertex, stamp, spared=True)
+        return self._done[identity]
+
     def new_run(self) -> RunState:
         """The state before the first event."""
         return RunState.of(self.plan)
 
-    def _decide(self, identity: str, vertex: int, stamp: Stamp) -> Work:
+    def _decide(self, identity: str, vertex: int, stamp: Stamp, *, spared: bool = False) -> Work:
         chance = random.Random(f"{self.name}/{identity}")
         late = sum(c for c in stamp if isinstance(c, int)) >= self.bound
         node = self.plan.nodes[vertex]
         taken = self._leave(chance, vertex) if late else self._follow(chance, vertex)
+        failure = None if spared or not (self.unlucky or self.replaces) else self._fail(identity, vertex, late)
+        if failure is not None and failure.taken:
+            return failure
         if node.kind == "enter":
             taken = [Taken(e) for e in node.groups[0].edges]
             call = next(c for c in self.plan.calls if c.enter == vertex)
@@ -347,13 +379,22 @@ class Case:
                 writes.update(_private_writes(chance, identity, call))
         if not self.unlucky and not self.replaces:
             return Work(writes, tuple(taken))
-        errors = [g for g in node.groups if g.kind == "error"]
-        if errors and not late and chance.random() < 0.4:
-            return Work({}, tuple(Taken(e) for e in chance.choice(errors).edges), failed=1)
-        if node.kind == "work" and chance.random() < self.unlucky:
-            return Work(writes, tuple(taken), failed=chance.choice((1, 1, 2)))
         replaced = tuple(n for n in writes if n.endswith("log") and chance.random() < self.replaces)
+        if failure is not None and node.kind == "work":
+            return failure._replace(writes=writes, taken=tuple(taken))
         return Work(writes, tuple(taken), replaced)
+
+    def _fail(self, identity: str, vertex: int, late: bool) -> Work | None:
+        """A failure; from some turn on none that an edge takes, for it may lead back."""
+        chance = random.Random(f"{self.name}/{identity}/fails")
+        error = chance.choice(list(TROUBLES.values()))
+        taken = handlers(self.plan, vertex, error())
+        own = any(self.plan.edges[edge].source == vertex for edge, _ in taken)
+        if taken and not late:
+            return Work({}, taken, failed=1, error=error) if chance.random() < (0.4 if own else 0.15) else None
+        if taken or chance.random() >= self.unlucky:
+            return None
+        return Work({}, (), failed=chance.choice((1, 1, 2)), error=error)
 
     def _leave(self, chance: random.Random, vertex: int) -> list[Taken]:
         edge = chance.choice(self._way_out[vertex])
@@ -707,14 +748,37 @@ def rich_case(seed: int, *, timed: bool) -> Case:
     draft.close()
     if kind == "wild":
         chance.shuffle(draft.arcs)
+    _choose_rules_behind_calls(chance, draft, timed)
     if timed:
         _put_in_bounds(chance, draft)
         _put_in_races(chance, draft)
+        draft.unlimited_heads = _heads(draft)
     _choose_writers(chance, draft)
     _choose_private_writers(chance, draft)
     name = f"rich {kind} {seed}{' timed' if timed else ''}"
     unlucky = chance.choice((0.0, 0.05, 0.15)) if timed else 0.0
-    return Case(name, draft.plan(name), draft.splits, bound=chance.choice((1, 2, 2, 3)), unlucky=unlucky, replaces=0.1)
+    limits = {"steps": chance.choice((3, 8, 20)), "turns": chance.choice((1, 2, 3))}
+    limits = {kind: allowed for kind, allowed in limits.items() if timed and chance.random() < 0.2}
+    bound = chance.choice((1, 2, 2, 3))
+    return Case(
+        name, draft.plan(name), draft.splits, limits=limits, bound=bound, unlucky=unlucky, replaces=0.1
+    )
+
+
+def _heads(draft: Draft) -> set[int]:
+    """The heads of loops about which no limit on turns says anything."""
+    topology = draft.plan().topology
+    heads = {region.head for region in topology.regions if region.head is not None}
+    return heads - {bound.vertex for bound in draft.bounds if bound.kind == "turns"}
+
+
+def _choose_rules_behind_calls(chance: random.Random, draft: Draft, timed: bool) -> None:
+    """What comes out of a graph, one way or another, meets in some way."""
+    leaves = {c.leave for c in draft.calls}
+    for vertex in sorted({a.target for a in draft.arcs if a.source in leaves} - leaves - {END}):
+        rule = _join_rule(chance, timed)
+        if rule is not None and vertex not in draft.rules and sum(a.target == vertex for a in draft.arcs) > 1:
+            draft.rules[vertex] = rule
 
 
 def _put_in_a_graph(chance: random.Random, draft: Draft, timed: bool) -> None:
@@ -798,8 +862,17 @@ def _put_in_error_edges(chance: random.Random, draft: Draft) -> None:
     works = _works(draft)
     for vertex in chance.sample(works, min(len(works), chance.choice((0, 1, 2, 3)))):
         for group in range(chance.choice((1, 1, 2))):
-            for _ in range(chance.choice((1, 1, 2))):
-                draft.arc(vertex, _beside(chance, draft, vertex), "error", group)
+            _put_in_errors(chance, draft, vertex, vertex, group)
+    for call in draft.calls:
+        for group in range(chance.choice((0, 1, 1, 2))):
+            _put_in_errors(chance, draft, call.leave, call.enter, group)
+
+
+def _put_in_errors(chance: random.Random, draft: Draft, source: int, beside: int, group: int) -> None:
+    """One declaration: of a node, or of the graph that stands at *beside* and is left at *source*."""
+    errors = chance.choice(((Trouble,), (Trouble,), (Big, Small), (Big,), (Small,)))
+    for _ in range(chance.choice((1, 1, 2))):
+        draft.arc(source, _beside(chance, draft, beside), "error", group).errors = errors
 
 
 def _put_in_races(chance: random.Random, draft: Draft) -> None:
@@ -842,11 +915,10 @@ def _put_in_bounds(chance: random.Random, draft: Draft) -> None:
             vertex = max(chance.sample(works, min(3, len(works))), key=lambda v: len(draft.bodies(v)))
         if any(b.vertex == vertex for b in draft.bounds):
             continue
-        if any(fork.limit is not None and vertex in fork.members for fork in draft.forks) and kind == "seconds":
-            kind = "steps"  # whose time it is while an element still waits for its place is not settled
         way = None
-        if chance.random() < 0.8 and (whole or vertex not in {c.enter for c in draft.calls}):
-            way = draft.arc(vertex, _way_of(chance, draft, vertex, whole), "limit")
+        if chance.random() < 0.8:
+            leaves = {} if whole else {c.enter: c.leave for c in draft.calls}
+            way = draft.arc(leaves.get(vertex, vertex), _way_of(chance, draft, vertex, whole), "limit")
         draft.bounds.append(Bound(kind, allowed, vertex, way, whole))
     while wrong := [b for b, cap in zip(draft.bounds, draft.plan().caps, strict=True) if _leads_inside(draft, b, cap)]:
         draft.bounds.remove(wrong[0])

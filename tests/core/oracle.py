@@ -23,7 +23,7 @@ from orchestra_graph.core.events import Taken
 from orchestra_graph.core.run import activation_id
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.topology import Discriminator, Key, Stamp
-from tests.core.graphs import Case
+from tests.core.graphs import TROUBLES, Case
 
 __all__ = [
     "Arrival",
@@ -508,6 +508,45 @@ class Interpreter:
                 for index in range(times):
                     self.send(edge, item, past, index)
 
+    def handlers(self, vertex: int, error: str) -> list[int]:
+        """The edges that a failure takes: of the node, else of the nearest graph around it that takes this error.
+
+        A join in that graph which can do without the node comes first.
+        """
+        for leave in [vertex, *self._calls_around(vertex)]:
+            inside = next((c.members for c in self.plan.calls if c.leave == leave), frozenset())
+            if leave != vertex and self._nearest_excusing(vertex) in inside:
+                return []
+            for group in self.plan.nodes[leave].groups:
+                edges = [self.plan.edges[e] for e in group.edges]
+                if group.kind == "error" and issubclass(TROUBLES[error], edges[0].errors):
+                    return list(group.edges)
+        return []
+
+    def _calls_around(self, vertex: int) -> list[int]:
+        """Where the graphs are left that a node stands in, or that begin there; the inner ones first."""
+        around = [c for c in self.plan.calls if vertex in {*c.members, c.enter} and vertex != c.leave]
+        return [c.leave for c in sorted(around, key=lambda c: len(c.members))]
+
+    def _nearest_excusing(self, vertex: int) -> int | None:
+        here = vertex
+        while True:
+            joins = self.regions.first_joins(here)
+            if len(joins) != 1:
+                return None
+            (join,) = joins
+            if self.regions.excuses(join, vertex):
+                return join
+            if not any(c.leave == join and vertex in c.members for c in self.plan.calls):
+                return None
+            here = join
+
+    def left_at(self, item: Item, leave: int) -> Item:
+        """Where the edges of a graph leave from for something in it, or on the way into it."""
+        number = next(i for i, call in enumerate(self.plan.calls) if call.leave == leave)
+        stamp = self.book.insides(item.vertex, item.stamp, after=item.discriminator)[number]
+        return Item("", leave, stamp, (), item.past)
+
     def start_run(self) -> None:
         root = Item("START", 0, (), (), 1)
         for edge, (source, _) in enumerate(self.regions.edges):
@@ -607,8 +646,7 @@ class _Sequential(Interpreter):
                 self.outcome.order.append(entry.id)
                 if len(self.outcome.order) > self.limit:
                     raise TooLong
-                work = self.case.work(entry.vertex, entry.stamp, entry.discriminator)
-                self.run(entry, work.writes, work.taken, work.replaced)
+                self._do(entry)
                 continue
             join, stamp = entry
             arrivals = self.waiting.pop(entry)
@@ -617,6 +655,29 @@ class _Sequential(Interpreter):
             except Starved:
                 self.outcome.starved.add(activation_id(self.plan.nodes[join].name, stamp, ()))
         return self.outcome
+
+    def _do(self, item: Item) -> None:
+        work = self.case.work(item.vertex, item.stamp, item.discriminator)
+        if not work.failed:
+            self.run(item, work.writes, work.taken, work.replaced)
+            return
+        edges = self.handlers(item.vertex, work.error.__name__)
+        assert edges == [edge for edge, _ in work.taken]
+        leave, _ = self.regions.edges[edges[0]]
+        if leave == item.vertex:
+            self.run(item, {}, work.taken)
+        elif self._alone(item, leave):
+            self.run(self.left_at(item, leave), {}, work.taken)
+        else:
+            spared = self.case.spare(item.vertex, item.stamp, item.discriminator)
+            self.run(item, spared.writes, spared.taken, spared.replaced)
+
+    def _alone(self, item: Item, leave: int) -> bool:
+        """Whether nothing else is left in that call: then nothing else was in any order."""
+        members = next(c.members for c in self.plan.calls if c.leave == leave)
+        around = self.left_at(item, leave).stamp
+        places = [(e.vertex, e.stamp) if isinstance(e, Item) else e for _, _, e in self.heap]
+        return not any(vertex in members and stamp[: len(around)] == around for vertex, stamp in places)
 
 
 def sequential(case: Case, regions: Regions | None = None, *, limit: int = 120) -> Outcome:

@@ -271,7 +271,7 @@ class _Driver:
 
     def drive(self) -> Trace:
         run, trace = self.state, self.trace
-        self._happen(RunStarted(at=0.0, values=self.case.values))
+        self._happen(RunStarted(at=0.0, values=self.case.values, **self.case.limits))
         while self._step():
             pass
         trace.status = verdict(run)
@@ -345,8 +345,8 @@ class _Driver:
             )
         elif self.fate.fatal(activation):
             work = self.case.work(activation.vertex, activation.stamp, activation.discriminator)
-            aside = {e for g in self.case.plan.nodes[activation.vertex].groups if g.kind == "error" for e in g.edges}
-            taken = [t for t in work.taken if t.edge in aside]
+            error = ErrorInfo(work.error.__name__, activation.id)
+            taken = [t for t in work.taken if self.case.plan.edges[t.edge].kind == "error"]
             self._happen(
                 NodeFailed(at=self._now, id=activation.id, error=error, attempt=activation.attempt, taken=taken)
             )
@@ -363,7 +363,8 @@ class _Driver:
         self.fate.restarts -= 1
         self.fate.rounds[""] = self.fate.rounds.get("", 0) + 1
         self._happen(RunEnded(at=self._now, status=status))
-        self._happen(RunRetried(at=self._now))
+        more = {kind: allowed + 2 for kind, allowed in self.case.limits.items()}
+        self._happen(RunRetried(at=self._now, **more))
         return True
 
 
@@ -556,7 +557,7 @@ class Watch:
         if self.model is None:
             self.model = Follow(self.case)
         model = self.model
-        model.after(event)
+        model.after(event, {a.id for a in run.live.values() if a.status == "queued"})
         assert sorted(run.closed) == sorted(model.closed)
         for number, around in model.left:
             cap = run.plan.caps[number]

@@ -657,7 +657,7 @@ def _all_turns(patch: pytest.MonkeyPatch) -> None:
 
 @fault("a limit on steps allows one more", how="time")
 def _one_more_step(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tokens, "Tally", lambda began: Tally(began, steps=-1))
+    patch.setattr(tokens, "Tally", lambda: Tally(steps=-1))
 
 
 @fault("a limit is reached once more at each step", how="time", first=160)

@@ -306,3 +306,15 @@ def test_a_choice_that_is_neither_path_nor_function_is_a_problem() -> None:
     graph.edge(first, second, when=3)
 
     assert codes(graph) == ["bad-choice"]
+
+
+def test_a_loop_without_a_way_out_may_be_left_by_a_limit() -> None:
+    graph = job()
+    graph.edge(first, second)
+    graph.edge(second, first)
+
+    with pytest.raises(GraphError) as caught:
+        graph.compile()
+    assert "graph.limit(first, turns=10, then=...)" in caught.value.problems[0].mend
+    graph.limit(first, turns=10, then=third)
+    assert ("limit", "third") in edges(compiled(graph), "first")

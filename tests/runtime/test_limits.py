@@ -479,3 +479,18 @@ async def test_what_was_counted_outlives_the_process(tmp_path: Path) -> None:
         await stage.end(run, "a@2", "a@3")
         log = done(await run.wait()).log
     assert log[:-1] == ["a@0", "a@1", "a@2", "a@3"]
+
+
+@pytest.mark.parametrize("steps", [1, 99])
+@pytest.mark.asyncio
+async def test_the_record_counts_the_way_of_a_limit_only_where_it_was_taken(steps: int) -> None:
+    graph = Graph(Board, name="whole")
+    graph.start(note("a"))
+    graph.edge("a", note("b"))
+    graph.limit(steps=steps, then=note("after"))
+    plan = graph.compile()
+    [limit] = [index for index, edge in enumerate(plan.edges) if edge.kind == "limit"]
+    async with Engine(graphs=[graph]) as engine:
+        run = await engine.start(graph, Board())
+        done(await run.wait())
+        assert bool((await run.record()).taken.get(limit)) == (steps == 1)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestra_graph import Engine, Graph, Item, Limits, Question, Retry, ask, node
+from orchestra_graph import Engine, Graph, Item, Limits, Question, Retry, ask, first, node
 from orchestra_graph.errors import StoreBroken
 from orchestra_graph.runtime.records import outline, record_of, shape_of
 
-from .common import Sheet, asked, database, failed, stopped, until_asked, virtual
+from .common import Sheet, asked, database, done, failed, stopped, until_asked, virtual
 from .virtual import EPOCH, in_virtual_time
 
 
@@ -169,3 +169,48 @@ def test_an_outline_has_the_same_regions_as_the_graph_itself() -> None:
     assert made.topology.chain == plan.topology.chain
     assert made.topology.masks == plan.topology.masks
     assert [(e.source, e.target, e.kind) for e in made.edges] == [(e.source, e.target, e.kind) for e in plan.edges]
+
+
+@pytest.mark.asyncio
+async def test_a_failure_that_the_run_went_on_without_is_shown_as_one() -> None:
+    """Taken by an edge, or done without by a join; what was only withdrawn is not."""
+
+    @node(writes="text")
+    async def handled() -> str:
+        raise ValueError("handled")
+
+    @node
+    async def spared() -> None:
+        raise ValueError("spared")
+
+    @node
+    async def quick() -> None: ...
+
+    @node
+    async def slow() -> None:
+        await asyncio.Event().wait()
+
+    @node
+    async def meet() -> None: ...
+
+    @node
+    async def mend() -> None: ...
+
+    graph = Graph(Sheet, name="g")
+    graph.start([handled, spared, quick, slow])
+    graph.edge(handled, mend, on_error=ValueError)
+    graph.edge([spared, quick, slow], meet)
+    graph.join(meet, first(cancel_rest=True))
+    async with Engine(graphs=[graph]) as engine:
+        run = await engine.start(graph, Sheet())
+        done(await run.wait())
+        record = await run.record()
+        assert {a.id: a.status for a in record.activations} == {
+            "handled": "failed",
+            "spared": "failed",
+            "quick": "done",
+            "slow": "withdrawn",
+            "meet": "done",
+            "mend": "done",
+        }
+        assert all(a.ended is not None for a in record.activations)
