@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from orchestra_graph._version import __version__ as __version__
 from orchestra_graph.errors import AlreadyAnswered as AlreadyAnswered
 from orchestra_graph.errors import BadInput as BadInput
+from orchestra_graph.errors import BadWrite as BadWrite
 from orchestra_graph.errors import GraphChanged as GraphChanged
 from orchestra_graph.errors import GraphError as GraphError
 from orchestra_graph.errors import LimitReached as LimitReached
 from orchestra_graph.errors import NodeFailed as NodeFailed
+from orchestra_graph.errors import NodeTimeout as NodeTimeout
 from orchestra_graph.errors import NotWritten as NotWritten
 from orchestra_graph.errors import OrchestraError as OrchestraError
 from orchestra_graph.errors import Problem as Problem
@@ -28,6 +30,7 @@ from orchestra_graph.errors import RunStopped as RunStopped
 from orchestra_graph.errors import RunWaiting as RunWaiting
 from orchestra_graph.errors import StaleAnswer as StaleAnswer
 from orchestra_graph.errors import StoreError as StoreError
+from orchestra_graph.errors import SwitchMissed as SwitchMissed
 from orchestra_graph.errors import UnknownRun as UnknownRun
 from orchestra_graph.errors import WrongAnswer as WrongAnswer
 
@@ -83,6 +86,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "END",
     "AlreadyAnswered",
     "BadInput",
+    "BadWrite",
     "Cache",
     "Cancelled",
     "Context",
@@ -99,6 +103,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Limits",
     "Node",
     "NodeFailed",
+    "NodeTimeout",
     "NotWritten",
     "OpenQuestion",
     "OrchestraError",
@@ -123,6 +128,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Step",
     "Stopped",
     "StoreError",
+    "SwitchMissed",
     "Target",
     "UnknownRun",
     "Waiting",

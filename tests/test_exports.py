@@ -11,7 +11,20 @@ from pathlib import Path
 import orchestra_graph
 from tests.benchmarks.imports import HEAVY
 
-SUBPACKAGES = {"cli", "clock", "core", "errors", "events", "graph", "ids", "render", "runtime", "state", "store"}
+SUBPACKAGES = {
+    "cli",
+    "clock",
+    "core",
+    "errors",
+    "events",
+    "graph",
+    "ids",
+    "render",
+    "runtime",
+    "state",
+    "store",
+    "testing",
+}
 
 
 def test_the_public_names_are_exactly_those_listed() -> None:

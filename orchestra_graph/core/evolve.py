@@ -64,9 +64,10 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
     step = Step(run, event.at)
     node = run.plan.nodes[activation.vertex]
     revision = _committed(run, activation, event)
+    cause = activation.cause if node.kind == "enter" else None  # a graph handles an error where a node could
     for edge, times in event.taken:
         if times is None:
-            step.send(edge, activation, revision)
+            step.send(edge, activation, revision, cause=cause)
             continue
         group = run.plan.group_of(edge)
         cells = {name: cell for name, cell in revision.seen().items() if name in group.reads}

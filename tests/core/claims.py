@@ -57,6 +57,7 @@ def check_order(
             raise
         tally["runs"] += 1
         tally["activations"] += len(trace.seen)
+        tally.update(trace.tally)
     tally["graphs"] += 1
     tally["of these ended well"] += expected.clean
     return tally
@@ -147,6 +148,7 @@ def check_timed(case: Case, seed: int, *, most: int = 160, orders: int = 3) -> C
         tally["withdrawn activations"] += len(trace.withdrawn)
         tally[f"timed runs that ended {trace.status}"] += 1
         tally.update(watch.tally)
+        tally.update({f"timed {what}": count for what, count in trace.tally.items()})
     tally["timed graphs"] += 1
     return tally
 

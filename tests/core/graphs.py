@@ -240,9 +240,7 @@ class Draft:
             schema=schema,
             codec=codec_of(schema),
             nodes=tuple(nodes),
-            edges=tuple(
-                Edge(source=a.source, target=at(a.target), kind=a.kind, errors=a.errors) for a in self.arcs
-            ),
+            edges=tuple(Edge(source=a.source, target=at(a.target), kind=a.kind, errors=a.errors) for a in self.arcs),
             topology=topology,
             limits=Limits(),
             shape={},
@@ -760,9 +758,7 @@ def rich_case(seed: int, *, timed: bool) -> Case:
     limits = {"steps": chance.choice((3, 8, 20)), "turns": chance.choice((1, 2, 3))}
     limits = {kind: allowed for kind, allowed in limits.items() if timed and chance.random() < 0.2}
     bound = chance.choice((1, 2, 2, 3))
-    return Case(
-        name, draft.plan(name), draft.splits, limits=limits, bound=bound, unlucky=unlucky, replaces=0.1
-    )
+    return Case(name, draft.plan(name), draft.splits, limits=limits, bound=bound, unlucky=unlucky, replaces=0.1)
 
 
 def _heads(draft: Draft) -> set[int]:

@@ -152,6 +152,7 @@ class Trace:
         status: How it ended.
         withdrawn: Activations that were taken away, and after which event.
         digests: The state after some of the events.
+        tally: What happened, for a summary.
     """
 
     run: RunState
@@ -161,6 +162,7 @@ class Trace:
     status: RunStatus = "running"
     withdrawn: dict[str, int] = field(default_factory=dict)
     digests: dict[int, dict[str, object]] = field(default_factory=dict)
+    tally: Counter[str] = field(default_factory=Counter)
 
     @property
     def done(self) -> list[str]:
@@ -268,6 +270,7 @@ class _Driver:
         self.trace = Trace(self.state)
         self.running: list[Activation] = []
         self.gone: list[Activation] = []
+        self.cut_off = False
 
     def drive(self) -> Trace:
         run, trace = self.state, self.trace
@@ -280,7 +283,13 @@ class _Driver:
             raise Deadlock(f"{self.case.name}: nothing can move; live: {sorted(run.live)}, waves: {waves}")
         if run.result is not None:
             trace.final = seen_by(run.result.seen())
+            if self.cut_off:
+                trace.final = {name: value for name, value in trace.final.items() if name in run.plan.own}
         return trace
+
+    def _seen(self, activation: Activation) -> Seen:
+        """Of a call that was cut off, some fields may still be there, unseen; of others nothing is."""
+        return _shown(self.state, activation) if self.cut_off else seen_by(activation.revision.seen())
 
     @property
     def _now(self) -> float:
@@ -301,7 +310,7 @@ class _Driver:
         """One event more; False when there is none."""
         self._see_who_was_withdrawn()
         for activation in begin(self.state, self.room - len(self.running)):
-            self.trace.seen.setdefault(activation.id, seen_by(activation.revision.seen()))
+            self.trace.seen.setdefault(activation.id, self._seen(activation))
             self.running.append(activation)
         if self.fate.cancel_at == len(self.trace.events):
             self._happen(RunCancelled(at=self._now))
@@ -346,7 +355,11 @@ class _Driver:
         elif self.fate.fatal(activation):
             work = self.case.work(activation.vertex, activation.stamp, activation.discriminator)
             error = ErrorInfo(work.error.__name__, activation.id)
-            taken = [t for t in work.taken if self.case.plan.edges[t.edge].kind == "error"]
+            plan = self.case.plan
+            taken = [t for t in work.taken if plan.edges[t.edge].kind == "error"]
+            sources = {plan.edges[t.edge].source for t in taken}
+            self.cut_off = self.cut_off or any(plan.nodes[v].kind == "leave" for v in sources)
+            self.trace.tally["failures taken by a graph around"] += bool(sources - {activation.vertex})
             self._happen(
                 NodeFailed(at=self._now, id=activation.id, error=error, attempt=activation.attempt, taken=taken)
             )

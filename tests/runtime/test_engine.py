@@ -423,7 +423,7 @@ async def test_result_raises_what_the_run_has_instead_of_one() -> None:
         waiting = await engine.start(letter, Sheet())
         with pytest.raises(RunWaiting, match="waiting for confirm") as caught:
             await waiting.result()
-        assert asked(caught.value.outcome)[0].id == "confirm"  # type: ignore[arg-type]
+        assert asked(caught.value.outcome)[0].id == "confirm"
         await waiting.cancel()
         with pytest.raises(RunCancelled):
             await waiting.result()

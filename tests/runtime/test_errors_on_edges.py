@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -19,6 +19,8 @@ from orchestra_graph import (
     Question,
     QuestionExpired,
     Retry,
+    State,
+    append,
     ask,
     node,
 )
@@ -406,3 +408,25 @@ async def test_the_edges_that_an_error_took_are_in_the_log_and_in_the_record() -
         assert taken == {"risky", "mend", "END"}
         assert ids(record, "failed") == ["risky"]
         assert ids(record, "done") == ["mend"]
+
+
+@pytest.mark.asyncio
+async def test_a_handler_may_be_a_graph() -> None:
+    class Repair(State):
+        log: Annotated[list[str], append] = []
+
+    @node
+    async def boom() -> None:
+        raise ValueError("no")
+
+    @node(writes="log")
+    async def mend(ctx: Context) -> str:
+        return f"{ctx.id}: {ctx.error}"
+
+    repair = Graph(Repair, name="repair")
+    repair.start(mend)
+    graph = Graph(Repair, name="job")
+    graph.start(boom)
+    graph.edge(boom, repair, on_error=ValueError)
+
+    assert (await graph.run(Repair())).log == ["repair/mend: ValueError: no"]
