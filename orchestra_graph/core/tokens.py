@@ -77,7 +77,7 @@ class Tokens:
         elif run.plan.topology.rule[join].races:
             self.look.append(wave)
         wave.tokens.append(token)
-        self.enter(join, stamp, token.inside, wave)
+        self.enter(join, stamp, token.inside, wave, begins=len(token.inside) == len(token.fans))
 
     def start(
         self,
@@ -106,7 +106,7 @@ class Tokens:
         return activation
 
     def enter(self, vertex: int, stamp: Stamp, fans: Fans, item: Item, *, begins: bool = True) -> None:
-        """Count a live item in; it *begins* unless it waits for its place in an `each`."""
+        """Count a live item in; it *begins* unless it waits for its place in an `each`, or before the entry of one."""
         run = self.run
         run.marking.enter(vertex, stamp, item)
         for index in run.plan.tallied.get(vertex, ()):

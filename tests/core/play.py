@@ -12,7 +12,7 @@ from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import RunState
 from orchestra_graph.graph.plan import Plan, WriteSpec
 from orchestra_graph.graph.policies import JoinRule
-from tests.core.graphs import DEFAULTS, END, Bound, Draft, Inside
+from tests.core.graphs import DEFAULTS, END, Bound, Draft, Inside, Trouble
 from tests.core.oracle import Seen
 from tests.core.simulate import digest, seen_by
 
@@ -57,6 +57,7 @@ def plan_of(
     heads: str = "",
     writes: Mapping[str, str] | None = None,
     errors: Sequence[str] = (),
+    catches: Sequence[type[Trouble]] = (),
     races: Sequence[str] = (),
     limits: Sequence[Most] = (),
     ends: Mapping[str, Literal["done", "failed"]] | None = None,
@@ -72,6 +73,7 @@ def plan_of(
         heads: Heads of loops about which nothing was said: there the run's own limit on turns counts.
         writes: A field that a node always writes and never reads, by name.
         errors: Lines such as ``"a x y"``: where it goes on when the first has failed; each line is one declaration.
+        catches: What each of these declarations takes, where that matters.
         races: Lines of names.
         limits: Limits, with or without a way out.
         ends: Nodes that end their graph.
@@ -95,7 +97,7 @@ def plan_of(
     for number, line in enumerate(errors):
         source, *targets = line.split()
         for target in targets:
-            draft.arc(at[source], at[target], "error", number)
+            draft.arc(at[source], at[target], "error", number).errors = tuple(catches[number : number + 1])
     for call in calls:
         inside = frozenset(at[name] for name in [*call.inside.split(), f"{call.name}/END"])
         draft.calls.append(Inside(call.name, at[call.name], at[f"{call.name}/END"], inside))
@@ -153,17 +155,24 @@ class Play:
     def fail(
         self, identity: str, *to: str, attempt: int = 1, retry_at: float | None = None, message: str = "no"
     ) -> list[str]:
-        """An attempt of an activation failed; *to* are the targets of the error edges taken."""
+        """An attempt of an activation failed; *to* are the targets of the error edges taken: its own, or of a call."""
         error = ErrorInfo("Boom", message)
-        known = self.run.live.get(identity)
-        taken = [
-            Taken(e)
-            for e in (self.plan.topology.out[known.vertex] if known is not None else ())
-            if self.plan.edges[e].kind == "error" and self.plan.nodes[self.plan.edges[e].target].name in to
-        ]
+        taken = [Taken(e) for e in self._error_edges(identity) if self.plan.nodes[self.plan.edges[e].target].name in to]
         return self.do(
             NodeFailed(at=self.now, id=identity, error=error, attempt=attempt, retry_at=retry_at, taken=taken)
         )
+
+    def _error_edges(self, identity: str) -> Sequence[int]:
+        """Those of an activation; if it has none, of the nearest graph around it or behind it that has any."""
+        known = self.run.live.get(identity)
+        if known is None:
+            return ()
+        around = [c for c in self.plan.calls if known.vertex in {*c.members, c.enter}]
+        for vertex in [known.vertex, *(c.leave for c in sorted(around, key=lambda c: len(c.members)))]:
+            edges = [e for e in self.plan.topology.out[vertex] if self.plan.edges[e].kind == "error"]
+            if edges:
+                return edges
+        return ()
 
     def _edge(self, source: int, to: str | tuple[str, int]) -> Taken:
         name, times = to if isinstance(to, tuple) else (to, None)

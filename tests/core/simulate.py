@@ -581,6 +581,9 @@ class Watch:
         self.tally["limits reached"] += len(model.left)
         assert set(run.live) == set(model.active)
         assert run.active == model.active_seconds
+        if run.halt is None:  # what was counted until a failure does not count when somebody tries again
+            counting = {at: t.began for at, t in run.tallies.items() if t.began is not None}
+            assert counting == {at: began for at, began in model.began.items() if run.plan.caps[at[0]].kind != "turns"}
         waiting = {at: sorted((t.edge, t.discriminator) for t in w.tokens) for at, w in run.waves.items() if w.tokens}
         assert waiting == {at: sorted((a.edge, a.discriminator) for a in found) for at, found in model.waiting.items()}
         assert {at for at, w in run.waves.items() if w.fired} == model.over

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from orchestra_graph.graph.policies import EACH_ONE
+import pytest
+
+from orchestra_graph.core.events import NodeFinished, QuestionAsked, Taken
+from orchestra_graph.graph.policies import EACH_ONE, JoinRule, first, until
+from orchestra_graph.runtime.routes import handlers
+from tests.core.graphs import Big, Small
 from tests.core.play import Each, Most, Nested, plan_of
 from tests.core.test_choices import Watched, over
 
@@ -203,3 +208,223 @@ def test_a_limit_of_a_whole_call_ends_it_with_what_was_seen() -> None:
     play.finish("c/END")
     with over(play):
         play.finish("z")
+
+
+# -- failures that a graph around takes ----------------------------------------------------------------
+
+
+def test_a_failure_leaves_its_call_and_takes_what_else_is_in_there_away() -> None:
+    plan = plan_of(
+        "START c", "c a b", "a x", "b x", "x c/END", "c/END z", "z END", "mend z",
+        calls=[Nested("c", "a b x")], errors=["c/END mend"],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("c", **{"c/draft": "private"})
+    play.do(QuestionAsked(at=play.now, id="b", question="b"))
+    assert play.fail("a", "mend") == ["mend"]
+    assert play.live == ["mend"]
+    assert play.run.live["mend"].cause is not None
+    assert play.run.live["mend"].cause.message == "no"
+    assert play.run.closed == ["b"], "nobody waits for the answer any more"
+    play.finish("mend", log=["mended"])
+    with over(play):
+        play.finish("z")
+    assert play.final["log"] == ["-", "mended"]
+
+
+def test_what_goes_on_saw_what_the_failed_had_seen_and_the_rest_gives_to_reducers_at_the_end() -> None:
+    plan = plan_of(
+        "START c", "c a b", "a d", "b x", "d x", "x c/END", "c/END z", "z END", "mend END",
+        calls=[Nested("c", "a b d x")], errors=["c/END mend"],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("c")
+    play.finish("a", log=["a"], title="by a")
+    play.finish("b", log=["b"], draft="by b")
+    assert play.waves == ["x"]
+    play.fail("d", "mend")
+    assert (play.waves, play.live) == ([], ["mend"])
+    assert play.seen("mend")["log"] == ["-", "a"]
+    assert play.seen("mend")["title"] == "by a"
+    with over(play):
+        play.finish("mend")
+    assert play.final["log"] == ["-", "a", "b"]
+    assert "draft" not in play.final
+
+
+def test_the_inner_graph_is_asked_before_the_outer_one() -> None:
+    lines = (
+        "START o", "o a i", "a o/END", "i x y", "x i/END", "y i/END", "i/END o/END", "o/END z", "z END",
+        "inner o/END", "outer END",
+    )  # fmt: skip
+    calls = [Nested("o", "a i x y i/END inner"), Nested("i", "x y")]
+    play = Watched(plan_of(*lines, calls=calls, errors=["i/END inner", "o/END outer"]))
+    play.finish("o")
+    play.finish("i")
+    play.fail("x", "inner")
+    assert play.live == ["a", "inner"], "the outer one goes on"
+    play.fail("inner", "outer")
+    assert play.live == ["outer"]
+    with over(play):
+        play.finish("outer")
+
+
+def test_a_failure_leaves_several_calls_at_once() -> None:
+    plan = plan_of(
+        "START o", "o a i", "a o/END", "i x y", "x i/END", "y i/END", "i/END o/END", "o/END z", "z END", "mend END",
+        calls=[Nested("o", "a i x y i/END"), Nested("i", "x y")], errors=["o/END mend"],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("o")
+    play.finish("i")
+    play.finish("y")
+    play.fail("x", "mend")
+    assert (play.live, play.waves) == (["mend"], [])
+    with over(play):
+        play.finish("mend")
+
+
+def test_a_call_that_failed_is_tried_again_in_the_next_turn_with_fields_of_its_own() -> None:
+    plan = plan_of(
+        "START c", "c a b", "a c/END", "b c/END", "c/END END", calls=[Nested("c", "a b")], errors=["c/END c"]
+    )
+    play = Watched(plan)
+    for turn in range(3):
+        play.finish(f"c@{turn}", **{"c/log": [f"{turn}"]})
+        assert play.seen(f"a@{turn}")["c/log"] == [f"{turn}"], "nothing is left of the call before"
+        play.finish(f"b@{turn}", **{"c/draft": "d"})
+        play.fail(f"a@{turn}", "c")
+        assert play.live == [f"c@{turn + 1}"]
+    play.finish("c@3")
+    assert "c/draft" not in play.seen("a@3")
+    play.finish("a@3")
+    play.finish("b@3")
+    with over(play):
+        play.finish("c/END@3", "END")
+
+
+def test_a_failure_in_one_element_leaves_the_others_alone() -> None:
+    plan = plan_of(
+        "START m", "c a b", "a c/END", "b c/END", "c/END j", "mend j", "j END",
+        eaches=[Each("m", "c a b c/END mend", "j", "j", limit=2)], calls=[Nested("c", "a b")], errors=["c/END mend"],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("m", ("c", 3))
+    play.finish("c#0")
+    play.finish("c#1")
+    play.fail("a#1", "mend")
+    assert play.live == ["a#0", "b#0", "c#2", "mend#1"]
+    assert play.run.live["c#2"].status == "queued", "the element is still there"
+    play.finish("mend#1", log=["1"])
+    assert play.run.live["c#2"].status != "queued"
+    play.fail("c#2", "mend")
+    play.finish("mend#2", log=["2"])
+    for identity in ("a#0", "b#0", "c/END#0"):
+        play.finish(identity)
+    with over(play):
+        play.finish("j")
+    assert play.final["log"] == ["-", "1", "2"]
+
+
+def test_a_call_that_cannot_be_entered_has_failed() -> None:
+    plan = plan_of(
+        "START c", "c a", "a c/END", "c/END z", "z END", "mend END", calls=[Nested("c", "a")], errors=["c/END mend"]
+    )
+    play = Watched(plan)
+    assert play.fail("c", "mend") == ["mend"]
+    with over(play):
+        play.finish("mend")
+
+
+def test_calls_that_begin_side_by_side_fail_each_for_itself() -> None:
+    plan = plan_of(
+        "START p q", "p c", "q c", "c a b", "a c/END", "b c/END", "c/END z", "z END", "mend END",
+        joins={"c": EACH_ONE, "z": EACH_ONE}, calls=[Nested("c", "a b")], errors=["c/END mend"],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("p")
+    play.finish("q")
+    play.finish("c~0")
+    play.fail("c~1", "mend")
+    assert play.live == ["a(~0)", "b(~0)", "mend~1"]
+    play.fail("a(~0)", "mend")
+    assert play.live == ["mend~0", "mend~1"]
+    play.finish("mend~0")
+    with over(play):
+        play.finish("mend~1")
+
+
+def test_a_late_result_from_a_call_that_failed_changes_nothing() -> None:
+    plan = plan_of(
+        "START c", "c a b", "a c/END", "b c/END", "c/END z", "z END", "mend END",
+        calls=[Nested("c", "a b")], errors=["c/END mend"],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("c")
+    play.fail("a", "mend")
+    before = play.state()
+    edge = play.plan.topology.out[play.plan.by_name["b"].index][0]
+    assert play.do(NodeFinished(at=play.now, id="b", writes={"log": ["late"]}, taken=[Taken(edge)])) == []
+    after = play.state()
+    assert after["live"] == before["live"]
+    assert after["lost"] == before["lost"]
+
+
+JOINED = ("START c", "c a b", "a j", "b j", "j c/END", "c/END z", "z END", "mend END")
+
+
+@pytest.mark.parametrize("rule", [first(1), until("log")], ids=["first", "until"])
+def test_a_join_in_the_call_that_can_do_without_comes_first(rule: JoinRule) -> None:
+    plan = plan_of(*JOINED, joins={"j": rule}, calls=[Nested("c", "a b j")], errors=["c/END mend"], catches=(Big,))
+    a, j = plan.by_name["a"].index, plan.by_name["j"].index
+    assert handlers(plan, a, Big()) == ()
+    assert [plan.edges[e].target for e, _ in handlers(plan, j, Big())] == [plan.by_name["mend"].index]
+    play = Watched(plan)
+    play.finish("c")
+    play.fail("a")
+    assert (play.status, play.live) == ("running", ["b"])
+    play.finish("b")
+    play.finish("j")
+    play.finish("c/END")
+    with over(play):
+        play.finish("z")
+
+
+def test_a_join_behind_the_call_comes_after_it() -> None:
+    plan = plan_of(
+        "START c d", "c a", "a c/END", "c/END j", "d j", "j END", "mend END",
+        joins={"j": first(1)}, calls=[Nested("c", "a")], errors=["c/END mend"], catches=(Big,),
+    )  # fmt: skip
+    taken = handlers(plan, plan.by_name["a"].index, Big())
+    assert [plan.edges[e].target for e, _ in taken] == [plan.by_name["mend"].index]
+
+
+def test_the_first_declaration_that_names_the_error_is_taken_the_nearest_graph_first() -> None:
+    plan = plan_of(
+        "START o", "o i", "i x", "x i/END", "i/END o/END", "o/END z", "z END", "own i/END", "inner o/END", "outer END",
+        calls=[Nested("o", "i x own i/END inner"), Nested("i", "x own")],
+        errors=["x own", "i/END inner", "o/END outer"], catches=(Big, Small, Small),
+    )  # fmt: skip
+
+    def taken(name: str, error: Exception) -> list[str]:
+        return [plan.nodes[plan.edges[e].target].name for e, _ in handlers(plan, plan.by_name[name].index, error)]
+
+    assert taken("x", Big()) == ["own"]
+    assert taken("x", Small()) == ["inner"]
+    assert taken("i", Small()) == ["inner"], "the way in counts as inside"
+    assert taken("i/END", Small()) == ["inner"]
+    assert taken("inner", Small()) == ["outer"]
+    assert taken("inner", Big()) == []
+
+
+def test_the_time_of_a_loop_at_the_entry_of_an_element_begins_with_its_place() -> None:
+    """Also where the token of the element comes to a join first: the head of that loop."""
+    plan = plan_of(
+        "START m", "h w", "w h j", "late j", "j END",
+        eaches=[Each("m", "h w late", "j", "j", limit=1)], limits=[Most("h", "seconds", 5, "late")],
+    )  # fmt: skip
+    play = Watched(plan)
+    play.finish("m", ("h", 2))
+    assert play.live == ["h#0/0", "h#1/0"]
+    began = [tally.began for _, tally in sorted(play.run.tallies.items())]
+    assert began == [0.0, None]

@@ -6,7 +6,7 @@ engine, and then graphs are tried until one goes wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import pytest
 
 from orchestra_graph.core import evolve as evolve_module
 from orchestra_graph.core import joins, revisions, tokens
-from orchestra_graph.core.events import JoinAsked, NodeFailed, NodeFinished
+from orchestra_graph.core.events import ErrorInfo, JoinAsked, NodeFailed, NodeFinished, Taken
 from orchestra_graph.core.joins import RULES, Firing, Rule
 from orchestra_graph.core.marking import Frame, Item, Marking, Watcher
 from orchestra_graph.core.revisions import Cell, Delta, Grown, Plain, Revision, Revisions
@@ -23,9 +23,11 @@ from orchestra_graph.core.run import Activation, Fan, Fans, RunState, Tally, Tok
 from orchestra_graph.core.step import Step
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.digraph import closed_ancestors, reachable
-from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.plan import Plan, PlanNode
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.topology import Coordinate, Discriminator, Stamp, Topology
+from orchestra_graph.runtime import routes
+from tests.core import graphs
 from tests.core.claims import check_order, check_race, check_timed
 from tests.core.graphs import Case, random_case, rich_case
 from tests.core.oracle import TooLong, regions_of, sequential
@@ -597,6 +599,83 @@ def _one_error_edge(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(
         evolve_module._HANDLERS, NodeFailed, lambda run, event: handler(run, replace(event, taken=event.taken[:1]))
     )
+
+
+@fault("a call goes on though a graph around has taken its failure", how="time")
+def _call_goes_on(patch: pytest.MonkeyPatch) -> None:
+    fail_over = Step.fail_over
+
+    def mutated(self: Step, activation: Activation, edges: Sequence[int], error: ErrorInfo) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Step, "inside", lambda *place: [])
+            fail_over(self, activation, edges, error)
+
+    patch.setattr(Step, "fail_over", mutated)
+
+
+@fault("a failure in one call takes the other calls of that graph away", how="time")
+def _every_call_goes(patch: pytest.MonkeyPatch) -> None:
+    fail_over = Step.fail_over
+
+    def mutated(self: Step, activation: Activation, edges: Sequence[int], error: ErrorInfo) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inside = Step.inside
+            inner.setattr(Step, "inside", lambda self, vertex, prefix, members: inside(self, vertex, (), members))
+            fail_over(self, activation, edges, error)
+
+    patch.setattr(Step, "fail_over", mutated)
+
+
+@fault("of several calls that fail side by side each goes on as if it were the only one", how="calls")
+def _out_of_no_call(patch: pytest.MonkeyPatch) -> None:
+    fail_over = Step.fail_over
+
+    def mutated(self: Step, activation: Activation, edges: Sequence[int], error: ErrorInfo) -> None:
+        stamp = tuple(((), c[1]) if isinstance(c, tuple) and c[1] < 0 else c for c in activation.stamp)
+        activation.stamp, before = stamp, activation.stamp
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Step, "remove", lambda self, gone: _as_it_was(self, gone, before))
+            fail_over(self, activation, edges, error)
+
+    remove = Step.remove
+
+    def _as_it_was(self: Step, gone: Activation, stamp: Stamp) -> None:
+        gone.stamp = stamp
+        remove(self, gone)
+
+    patch.setattr(Step, "fail_over", mutated)
+
+
+@fault("the outermost graph takes a failure before the nearest one", how="calls")
+def _outermost_first(patch: pytest.MonkeyPatch) -> None:
+    outwards = routes._outwards
+
+    def mutated(plan: Plan, vertex: int) -> Iterator[int]:
+        here, *around = outwards(plan, vertex)
+        yield from (here, *reversed(around))
+
+    patch.setattr(routes, "_outwards", mutated)
+
+
+@fault("a graph takes a failure that a join in it could have done without", how="time")
+def _graph_before_its_join(patch: pytest.MonkeyPatch) -> None:
+    def mutated(plan: Plan, vertex: int, error: BaseException) -> tuple[Taken, ...]:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Topology, "excusing", {})
+            return routes.handlers(plan, vertex, error)
+
+    patch.setattr(graphs, "handlers", mutated)
+
+
+@fault("the time of what waits for its place in an `each` counts", how="time")
+def _waiting_counts(patch: pytest.MonkeyPatch) -> None:
+    enter = Step.enter
+    patch.setattr(Step, "enter", lambda self, *place, begins=True: enter(self, *place, begins=True))
+
+
+@fault("the run's limit on turns stops nobody", how="time")
+def _turns_of_the_run(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PlanNode, "counts_turns", property(lambda self: False, lambda self, value: None))
 
 
 # -- until ---------------------------------------------------------------------------------------------
