@@ -15,7 +15,7 @@ import pytest
 
 from orchestra_graph.core import evolve as evolve_module
 from orchestra_graph.core import joins, revisions, tokens
-from orchestra_graph.core.events import ErrorInfo, JoinAsked, NodeFailed, NodeFinished, Taken
+from orchestra_graph.core.events import ErrorInfo, JoinAsked, NodeFailed, NodeFinished, RunStarted, Taken
 from orchestra_graph.core.joins import RULES, Firing, Rule
 from orchestra_graph.core.marking import Frame, Item, Marking, Watcher
 from orchestra_graph.core.revisions import Cell, Delta, Grown, Plain, Revision, Revisions
@@ -23,7 +23,7 @@ from orchestra_graph.core.run import Activation, Fan, Fans, RunState, Tally, Tok
 from orchestra_graph.core.step import Step
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.digraph import closed_ancestors, reachable
-from orchestra_graph.graph.plan import Plan, PlanNode
+from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.topology import Coordinate, Discriminator, Stamp, Topology
 from orchestra_graph.runtime import routes
@@ -613,7 +613,7 @@ def _call_goes_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "fail_over", mutated)
 
 
-@fault("a failure in one call takes the other calls of that graph away", how="time")
+@fault("a failure in one call takes the other calls of that graph away", how="time", first=170)
 def _every_call_goes(patch: pytest.MonkeyPatch) -> None:
     fail_over = Step.fail_over
 
@@ -667,15 +667,16 @@ def _graph_before_its_join(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(graphs, "handlers", mutated)
 
 
-@fault("the time of what waits for its place in an `each` counts", how="time")
+@fault("the time of what waits for its place in an `each` counts", how="time", first=165)
 def _waiting_counts(patch: pytest.MonkeyPatch) -> None:
     enter = Step.enter
     patch.setattr(Step, "enter", lambda self, *place, begins=True: enter(self, *place, begins=True))
 
 
-@fault("the run's limit on turns stops nobody", how="time")
+@fault("the run's limit on turns stops nobody", how="time", first=14)
 def _turns_of_the_run(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PlanNode, "counts_turns", property(lambda self: False, lambda self, value: None))
+    handler = evolve_module._HANDLERS[RunStarted]
+    patch.setitem(evolve_module._HANDLERS, RunStarted, lambda run, event: handler(run, replace(event, turns=None)))
 
 
 # -- until ---------------------------------------------------------------------------------------------
@@ -739,7 +740,7 @@ def _one_more_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tokens, "Tally", lambda: Tally(steps=-1))
 
 
-@fault("a limit is reached once more at each step", how="time", first=160)
+@fault("a limit is reached once more at each step", how="time", first=100)
 def _reached_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Tally, "over", property(lambda self: False, lambda self, over: None))
 

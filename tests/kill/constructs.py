@@ -221,6 +221,7 @@ class Part(State):
     log: Annotated[list[str], append] = []
     size: int
     made: Annotated[int, add] = 0
+    agreed: bool = False
 
 
 @node(writes="made")
@@ -343,6 +344,45 @@ def cached() -> Graph[Sheet]:
     return graph
 
 
+def broken(name: str) -> Graph[Part]:
+    """A graph of which a node fails for good, while another one is at work and somebody is asked."""
+    graph = Graph(Part, name=name)
+    graph.start([count, step("lazy", waits=True), agree])
+    graph.edge(count, failing("fail"))
+    return graph
+
+
+def nested_that_fails() -> Graph[Sheet]:
+    """An edge of the graph outside takes what fails inside."""
+    graph = sheet("graph that fails")
+    inner = graph.add(broken("broken"), inputs={"size": "turn"})
+    graph.start(inner)
+    graph.edge(inner, step("never"))
+    graph.edge(inner, step("mend"), on_error=Refused)
+    graph.edge("mend", step("after"))
+    return graph
+
+
+def nested_in_a_race() -> Graph[Sheet]:
+    """The graph wins, by a node that ends it; a question and a node that never ends lose."""
+    graph = sheet("graph in a race")
+    inner, slow = graph.add(part("part"), inputs={"size": "turn"}, outputs={"made": "turn"}), step("slow", waits=True)
+    graph.start([inner, slow, agree])
+    graph.race(inner, slow, agree)
+    graph.edge([inner, slow], step("after"))
+    return graph
+
+
+def limited_in_time() -> Graph[Sheet]:
+    """What never ends is cut off, with what has come to it."""
+    graph = sheet("limit of seconds")
+    first_of_all, slow = step("begin"), step("slow", waits=True)
+    graph.start(first_of_all)
+    graph.chain(first_of_all, slow)
+    graph.limit(slow, seconds=0.05, then=step("fallback"))
+    return graph
+
+
 CONSTRUCTS: Mapping[str, Callable[[], Graph[Sheet]]] = {
     "all of": lambda: joined("all of", all_of()),
     "each one": lambda: joined("each one", each_one()),
@@ -358,11 +398,14 @@ CONSTRUCTS: Mapping[str, Callable[[], Graph[Sheet]]] = {
     "excused": excused,
     "limit of turns": lambda: limited("limit of turns", turns=2),
     "limit of steps": lambda: limited("limit of steps", steps=4),
+    "limit of seconds": limited_in_time,
     "limit of the graph": limited_as_a_whole,
     "terminate": lambda: terminated("done"),
     "terminate, failed": lambda: terminated("failed"),
     "graph in a loop": nested_in_a_loop,
     "graph in an each": nested_in_an_each,
+    "graph that fails": nested_that_fails,
+    "graph in a race": nested_in_a_race,
     "nested each": each_in_each,
     "replace": replaced,
     "cache": cached,
