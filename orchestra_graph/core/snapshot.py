@@ -19,7 +19,10 @@ from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.plan import Plan
 
-__all__ = ["freeze", "needed", "thaw"]
+__all__ = ["FORMAT", "freeze", "is_known", "needed", "thaw"]
+
+FORMAT = 2
+"""The form of what is written here. The log is the truth: a snapshot of another form is left, and the log replayed."""
 
 _COUNTS = (
     "status",
@@ -41,6 +44,11 @@ _ACTIVATION = ("status", "attempt", "since", "started", "asked", "question", "to
 def freeze(run: RunState) -> str:
     """Write a run down as JSON text. Also forgets the revisions behind which nothing live can look."""
     return json.dumps(_Freezer(run).body(), separators=(",", ":"))
+
+
+def is_known(body: str) -> bool:
+    """Whether a snapshot is of the form that is written now."""
+    return bool(json.loads(body).get("format") == FORMAT)
 
 
 def needed(body: str) -> list[int]:
@@ -86,7 +94,7 @@ class _Freezer:
             # Nothing goes on, so its view is enough; made again from its parents, losers would count like the rest.
             heads, lost = [run.result], []
         base, since = history(heads) if heads else (None, [])
-        frozen: dict[str, Any] = {name: getattr(run, name) for name in _COUNTS}
+        frozen: dict[str, Any] = {"format": FORMAT, **{name: getattr(run, name) for name in _COUNTS}}
         frozen["halt"] = None if run.halt is None else _halt_out(run.halt)
         frozen["turns"] = [[vertex, scope, count] for (vertex, scope), count in run.turns.items()]
         frozen["count"] = run.revisions.count

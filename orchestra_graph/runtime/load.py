@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import RunState
-from orchestra_graph.core.snapshot import needed, thaw
+from orchestra_graph.core.snapshot import is_known, needed, thaw
 from orchestra_graph.errors import GraphChanged
 from orchestra_graph.graph.plan import Plan, Shape, form_of
 from orchestra_graph.runtime.blobs import read_events
@@ -58,6 +58,8 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
     since = await store.log(row.number, after=run.seq - 1)
     for event in await read_events(store, since, plan):
         evolve(run, event)
+    run.closed.clear()  # that was done when it was written
+    run.led_on.clear()
     behind.rows += len(since)
     behind.bytes += sum(len(logged.body) for logged in since)
     return loaded
@@ -66,7 +68,7 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
 async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded:
     """The state as of the snapshot; that before the first event, where there is none."""
     snapshot = await store.snapshot(row.number)
-    if snapshot is None:
+    if snapshot is None or not is_known(snapshot.body):
         return Loaded(RunState.of(plan), Behind())
     rows = await store.rows(row.number, needed(snapshot.body))
     events = await read_events(store, rows, plan)

@@ -427,4 +427,4 @@ def test_the_time_of_a_loop_at_the_entry_of_an_element_begins_with_its_place() -
     play.finish("m", ("h", 2))
     assert play.live == ["h#0@0", "h#1@0"]
     began = [tally.began for _, tally in sorted(play.run.tallies.items())]
-    assert began == [0.0, None]
+    assert began == [1.0, None]

@@ -61,7 +61,9 @@ def _constructs(case: Case) -> set[str]:
     rules = {plan.topology.rule[v] for v in range(plan.topology.size) if len(plan.topology.into[v]) > 1}
     loops = {r.members for r in plan.topology.regions if r.kind == "loop"}
     bodies = [s.members for s in plan.topology.scopes if not s.call]
-    enters = {call.enter for call in plan.calls}
+    enters, leaves = {call.enter for call in plan.calls}, {call.leave for call in plan.calls}
+    few = {g.edges[0] for n in plan.nodes for g in n.groups if g.kind == "each" and g.limit is not None}
+    narrow = [s.members for s in plan.topology.scopes if s.edge in few]
     found = {f"a limit on {cap.kind}{'' if cap.edge is None else ' with a way out'}" for cap in plan.caps}
     found |= {f"{rule.kind} with cancel_rest" for rule in rules if rule.cancel_rest}
     found |= {f"first that is short: {rule.short}" for rule in rules if rule.kind == "first"}
@@ -83,6 +85,16 @@ def _constructs(case: Case) -> set[str]:
         "a race": bool(plan.races),
         "a race of a call": any(v in enters for race in plan.races for v in race),
         "an error edge": any(e.kind == "error" for e in plan.edges),
+        "an error edge of a call": any(e.kind == "error" and e.source in leaves for e in plan.edges),
+        "a limit of a call that leads on behind it": any(e.kind == "limit" and e.source in leaves for e in plan.edges),
+        "a rule of a join behind a call": any(
+            e.source in leaves and e.target in plan.topology.rules and e.target != plan.topology.end for e in plan.edges
+        ),
+        "a limit on seconds in an each with a limit": any(
+            cap.kind == "seconds" and cap.vertex in body for cap in plan.caps for body in narrow
+        ),
+        "a limit of the run on steps": "steps" in case.limits,
+        "a limit of the run on turns": "turns" in case.limits and any(n.counts_turns for n in plan.nodes),
         "several error edges": any(sum(g.kind == "error" for g in n.groups) > 1 for n in plan.nodes),
     }
     return found | {name for name, is_so in special.items() if is_so}
@@ -92,7 +104,7 @@ def test_what_depends_on_time_is_of_every_kind() -> None:
     counts = Counter(kind for seed in range(200) for kind in _constructs(rich_case(seed, timed=True)))
     print(dict(counts))
     assert {kind: count for kind, count in counts.items() if count < 3} == {}
-    assert len(counts) == 27
+    assert len(counts) == 33
 
 
 def _in_every_order(case: Case, seed: int) -> None:

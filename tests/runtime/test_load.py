@@ -10,6 +10,7 @@ import pytest
 from pydantic import Field
 
 from orchestra_graph import END, Engine, Graph, GraphChanged, State, Stopped, append, ask, later, node, reducer
+from orchestra_graph.core import snapshot
 from orchestra_graph.graph.builder import Graph as Builder
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime import driver
@@ -244,3 +245,35 @@ async def test_a_reducer_may_fold_in_another_type_than_its_field_has(tmp_path: P
         run = await engine.get("k", graph)  # read back from the log
         await run.answer("confirm", True)
         assert (await run.result()).words == {"well": 1}
+
+
+@pytest.mark.asyncio
+async def test_a_snapshot_of_another_form_is_left_and_the_log_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 2)
+    monkeypatch.setattr(snapshot, "FORMAT", 1)
+
+    @ask(writes="ok")
+    async def confirm() -> Question[bool]:
+        return Question("Well?")
+
+    graph = chain(extra, confirm, name="g")
+    graph.edge(confirm, extra, when="ok")
+    graph.limit(extra, turns=5)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Sheet(), key="k")
+        for _ in range(3):
+            [question] = asked(await run.wait())
+            await run.answer(question.id, True)
+        asked(await run.wait())
+        row = await engine.store.find("k")
+        assert row is not None
+        assert await engine.store.snapshot(row.number) is not None
+    monkeypatch.undo()
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        loaded = await load_run(engine.store, graph.compile(), row)
+        assert loaded.behind.rows == len(await engine.store.log(row.number))
+        again = await engine.get("k", graph)
+        [question] = asked(await again.wait())
+        assert question.id == "confirm@3"
