@@ -85,10 +85,15 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
         if node.terminates == "failed":
             halt(run, Halt("failed", f"'{activation.id}' ended the run as failed", final=True))
     step.settle()
-    if run.steps_allowed is not None and run.steps - run.steps_before >= run.steps_allowed and run.live:
+    if run.steps_allowed is not None and run.steps - run.steps_before >= run.steps_allowed and _has_work(run):
         halt(run, Halt("stopped", f"the run has had its {run.steps_allowed} steps", "steps", run.steps_allowed))
     _fold_history(run)
     return step.started
+
+
+def _has_work(run: RunState) -> bool:
+    """Whether anything is live that would be a step."""
+    return any(run.plan.nodes[a.vertex].kind not in ("enter", "leave") for a in run.live.values())
 
 
 def _committed(run: RunState, activation: Activation, event: ev.NodeFinished) -> Revision:

@@ -11,12 +11,26 @@ from typing import cast
 
 from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.core.marking import Item
-from orchestra_graph.core.run import Activation, Wave, activation_id
+from orchestra_graph.core.run import Activation, RunState, Wave, activation_id
 from orchestra_graph.core.status import set_status
 from orchestra_graph.core.tokens import Tokens
 from orchestra_graph.graph.topology import Stamp
 
-__all__ = ["Withdrawals"]
+__all__ = ["Withdrawals", "excuser"]
+
+
+def excuser(run: RunState, activation: Activation) -> int | None:
+    """The join that can do without an activation, should it fail for good; None where there is none."""
+    join, leaves = run.plan.topology.excusing.get(activation.vertex, (None, ()))
+    alone = all(_is_alone(run, activation, leave) for leave in leaves)
+    return join if alone else None
+
+
+def _is_alone(run: RunState, activation: Activation, leave: int) -> bool:
+    """Whether nothing else is inside of a call."""
+    depth = len(run.plan.topology.chain[leave])
+    inside = run.marking.within(activation.vertex, activation.stamp, depth)
+    return all(item is activation for item in inside)
 
 
 class Withdrawals(Tokens):
@@ -108,8 +122,8 @@ class Withdrawals(Tokens):
     def excuse(self, activation: Activation) -> bool:
         """Whether a join can do without an activation that has failed for good; if so, it waits no longer for it."""
         run, topology = self.run, self.run.plan.topology
-        join, leaves = topology.excusing.get(activation.vertex, (None, ()))
-        if join is None or not all(self._alone(activation, leave) for leave in leaves):
+        join = excuser(run, activation)
+        if join is None:
             return False
         key = join, activation.stamp[: len(topology.chain[join])]
         wave = run.waves.get(key)
@@ -152,12 +166,6 @@ class Withdrawals(Tokens):
         if excused:
             self._excuses_no_more(wave, None if wave.tokens else wave)
         return excused
-
-    def _alone(self, activation: Activation, leave: int) -> bool:
-        """Whether nothing else is inside of a call."""
-        depth = len(self.run.plan.topology.chain[leave])
-        inside = self.run.marking.within(activation.vertex, activation.stamp, depth)
-        return all(item is activation for item in inside)
 
     def race(self, activation: Activation) -> None:
         """The first of a race to complete withdraws the others, and what leads to them in the same turn."""

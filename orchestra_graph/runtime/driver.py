@@ -25,6 +25,7 @@ from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, Halt, Wave
 from orchestra_graph.core.snapshot import freeze
+from orchestra_graph.core.withdraw import excuser
 from orchestra_graph.errors import NodeTimeout, RunOwned
 from orchestra_graph.runtime.blobs import Logged, log_row
 from orchestra_graph.runtime.cache import NodeCache
@@ -429,12 +430,16 @@ class Drive:
             attempt=activation.attempt,
             retry_at=retry_at,
             took=0.0 if began is None else now - began,
-            taken=() if retry_at is not None else handlers(self.invoker.plan, activation.vertex, error),
+            taken=() if retry_at is not None else self._handlers(activation, error),
         )
         if retry_at is None and not event.taken:
             self.cause = self.cause or error
         _LOG.warning("%s of run %s failed: %s", activation.id, self.row.key, found, exc_info=error)
         return Happening(event, closed=closed, sync=activation.started)
+
+    def _handlers(self, activation: Activation, error: BaseException) -> Sequence[ev.Taken]:
+        alone = excuser(self.run, activation) is not None
+        return handlers(self.invoker.plan, activation.vertex, error, alone=alone)
 
     def _late(self, activation: Activation, outcome: str) -> None:
         event = ev.LateResult(at=self.clock.now(), id=activation.id, attempt=activation.attempt, outcome=outcome)

@@ -66,13 +66,14 @@ def _present(name: str, value: Any) -> Any:
     return value
 
 
-def handlers(plan: Plan, vertex: int, error: BaseException) -> tuple[Taken, ...]:
+def handlers(plan: Plan, vertex: int, error: BaseException, *, alone: bool = True) -> tuple[Taken, ...]:
     """The edges that are followed when a node has failed with *error*.
 
     They are those of the first declaration that names its type: of the node, else of the graph that it stands in, and
-    so on outwards. A join that can do without the node comes before a graph around both.
+    so on outwards. A join that can do without the node comes before a graph around both; it can only where the node is
+    *alone* in the graphs that lie between (`core.withdraw.excuser`).
     """
-    join, _ = plan.topology.excusing.get(vertex, (-1, ()))
+    join = plan.topology.excusing[vertex][0] if alone and vertex in plan.topology.excusing else None
     for here in _outwards(plan, vertex):
         if here != vertex and join in plan.calls[_opened(plan, here)].members:
             return ()

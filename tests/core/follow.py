@@ -111,7 +111,8 @@ class Follow(Interpreter):
         self._count_step(item)
         del self.active[event.id]
         self.settle()
-        if self.steps_allowed is not None and self.steps_done >= self.steps_allowed and self.active:
+        more = [i for i in self.active.values() if self.plan.nodes[i.vertex].kind not in ("enter", "leave")]
+        if self.steps_allowed is not None and self.steps_done >= self.steps_allowed and more:
             self._halt("stopped")
 
     def _NodeFailed(self, event: ev.NodeFailed) -> None:

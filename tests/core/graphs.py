@@ -752,6 +752,8 @@ def rich_case(seed: int, *, timed: bool) -> Case:
         _put_in_races(chance, draft)
         draft.unlimited_heads = _heads(draft)
     _choose_writers(chance, draft)
+    for call in draft.calls:  # what goes in writes the fields of the call, and nothing else
+        draft.writers.pop(call.enter, None)
     _choose_private_writers(chance, draft)
     name = f"rich {kind} {seed}{' timed' if timed else ''}"
     unlucky = chance.choice((0.0, 0.05, 0.15)) if timed else 0.0

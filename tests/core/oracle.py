@@ -666,7 +666,7 @@ class _Sequential(Interpreter):
         leave, _ = self.regions.edges[edges[0]]
         if leave == item.vertex:
             self.run(item, {}, work.taken)
-        elif self._alone(item, leave):
+        elif self.outcome.clean and self._alone(item, leave):
             self.run(self.left_at(item, leave), {}, work.taken)
         else:
             spared = self.case.spare(item.vertex, item.stamp, item.discriminator)

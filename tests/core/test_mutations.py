@@ -524,7 +524,7 @@ def _losers_come_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "race", mutated)
 
 
-@fault("a graph wins its race when it is entered", how="time")
+@fault("a graph wins its race when it is entered", how="time", first=75)
 def _entering_wins(patch: pytest.MonkeyPatch) -> None:
     race = Step.race
 
@@ -575,7 +575,7 @@ def _not_brought_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "bring_back", mutated)
 
 
-@fault("what was excused is forgotten when its join fires", how="time", first=40)
+@fault("what was excused is forgotten when its join fires", how="time", first=110)
 def _excused_forgotten(patch: pytest.MonkeyPatch) -> None:
     dismiss = Step.dismiss
 
@@ -657,7 +657,7 @@ def _outermost_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(routes, "_outwards", mutated)
 
 
-@fault("a graph takes a failure that a join in it could have done without", how="time")
+@fault("a graph takes a failure that a join in it could have done without", how="time", first=130)
 def _graph_before_its_join(patch: pytest.MonkeyPatch) -> None:
     def mutated(plan: Plan, vertex: int, error: BaseException) -> tuple[Taken, ...]:
         with pytest.MonkeyPatch.context() as inner:

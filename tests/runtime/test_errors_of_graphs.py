@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import pytest
@@ -169,6 +170,28 @@ async def test_a_join_inside_that_can_do_without_comes_first() -> None:
     graph.edge("inner", mend, on_error=Exception)
 
     assert (await graph.run(Log())).log == ["inner/before", "inner/after"]
+
+
+@pytest.mark.asyncio
+async def test_a_join_that_cannot_do_without_leaves_it_to_the_edge_of_the_graph_around() -> None:
+    """`innermost` has another node at work, so its end cannot simply be left out before the join."""
+    lasting = asyncio.Event()
+
+    @node
+    async def lasts() -> None:
+        await lasting.wait()
+
+    innermost = Graph(Inner, name="innermost")
+    innermost.start([breaks, lasts])
+    made = Graph(Inner, name="inner")
+    made.start([innermost, lasts])
+    made.edge([innermost, lasts], after)
+    made.join(after, first(1))
+    graph = Graph(Log, name="outer")
+    graph.start(made)
+    graph.edge("inner", mend, on_error=ValueError)
+
+    assert (await graph.run(Log())).log == ["mend: ValueError: no"]
 
 
 @pytest.mark.asyncio
