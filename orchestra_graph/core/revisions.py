@@ -259,6 +259,8 @@ class Revisions:
         view = dict(base.seen())
         self._merge_plain(view, heads, since)
         gone = {name for name in self._private if not any(name in head.seen() for head in heads)}
+        for name in gone:  # a lost branch can have led the base into a call that all heads have left
+            view.pop(name, None)
         self._merge_folded(view, since, gone)
         return view
 

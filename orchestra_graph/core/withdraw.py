@@ -112,8 +112,11 @@ class Withdrawals(Tokens):
             call = self.run.plan.nodes[vertex].call
             assert call is not None
             items = [i for i in self.inside(vertex, stamp, self.run.plan.calls[call].members) if i is not activation]
+        before = len(self.started)
         for edge in edges:
             self.send(edge, source, activation.revision, cause=error)
+        for handler in self.started[before:]:  # what the failed node would have overwritten is in conflict still
+            self.refuse_conflicts(handler)
         self.remove(activation)
         activation.revision.release()
         for item in items:

@@ -135,6 +135,14 @@ def test_what_depends_on_time_goes_as_the_log_says(seeds: range) -> None:
         tally.update(check_timed(rich_case(seed, timed=True), seed))
 
 
+@pytest.mark.parametrize(("seed", "timed"), [(23058, False), (26157, True), (26349, True)])
+def test_what_was_wrong_once_is_right_now(seed: int, timed: bool) -> None:
+    if timed:
+        check_timed(rich_case(seed, timed=True), seed)
+    else:
+        _in_every_order(rich_case(seed, timed=False), seed)
+
+
 @pytest.mark.parametrize("seeds", _chunks(RACES), ids=_id)
 def test_a_race_goes_as_its_log_says_and_never_hangs(seeds: range) -> None:
     for seed in seeds:
