@@ -74,7 +74,7 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
         fan = Fan(edge, cells, event.items.get(edge), group.limit, run.seq)
         for item in range(times):
             step.send(edge, activation, revision, fan, item)
-    if node.kind not in ("enter", "leave"):  # nobody's work
+    if not node.passage:
         run.steps += 1
         step.count(activation)
     step.remove(activation)
@@ -93,7 +93,7 @@ def _node_finished(run: RunState, event: ev.NodeFinished) -> list[Activation]:
 
 def _has_work(run: RunState) -> bool:
     """Whether anything is live that would be a step."""
-    return any(run.plan.nodes[a.vertex].kind not in ("enter", "leave") for a in run.live.values())
+    return any(not run.plan.nodes[a.vertex].passage for a in run.live.values())
 
 
 def _committed(run: RunState, activation: Activation, event: ev.NodeFinished) -> Revision:

@@ -10,7 +10,7 @@ from orchestra_graph.core.run import Activation, Fans, Halt, Wave
 from orchestra_graph.core.status import halt
 from orchestra_graph.core.withdraw import Withdrawals
 from orchestra_graph.graph.plan import Cap
-from orchestra_graph.graph.topology import Discriminator, Stamp
+from orchestra_graph.graph.topology import Discriminator, Stamp, passes_in
 
 __all__ = ["Limited"]
 
@@ -52,21 +52,15 @@ class Limited(Withdrawals):
             halt(run, self._stop(cap))
             return
         run.led_on.append(cap.edge)
-        source = self._leaving(cap.edge, refused or self._source(cap, prefix, items))
+        source, leaves = refused or self._source(cap, prefix, items), run.plan.topology.edges[cap.edge][0]
+        if leaves != source.vertex:
+            source = self.seen_from(leaves, source)
         before = len(self.started)
         self.send(cap.edge, source, run.revisions.merge([r for i in items for r in _revisions(i)]))
         for activation in self.started[before:]:
             self.refuse_conflicts(activation)
         for item in items:
             self.withdraw(item, lose=False)
-
-    def _leaving(self, edge: int, source: Activation) -> Activation:
-        """Where the edge leaves from: of a graph that stands there, from behind its inside."""
-        vertex = self.run.plan.topology.edges[edge][0]
-        if vertex == source.vertex:
-            return source
-        stamp = (*source.stamp, (source.discriminator, -1))
-        return Activation("limit", vertex, stamp, (), source.revision, source.fans, self.at)
 
     def _stop(self, cap: Cap) -> Halt:
         name = self.run.name(cap.vertex)
@@ -82,7 +76,7 @@ class Limited(Withdrawals):
         elif len(chain) > len(prefix):
             turn = max(cast("int", item.stamp[cap.depth]) for item in items)
             stamp = (*prefix, turn, *(0,) * (len(chain) - cap.depth - 1))
-        around = sum(1 for c in stamp if isinstance(c, tuple) and c[1] >= 0)
+        around = passes_in(stamp)
         first = next(item for item in items if _revisions(item))
         return Activation(
             "limit", cap.vertex, stamp, discriminator, _revisions(first)[0], _fans(first)[:around], self.at

@@ -22,7 +22,7 @@ from orchestra_graph.core.run import (
 )
 from orchestra_graph.core.status import fail, halt, set_status
 from orchestra_graph.errors import EngineBug
-from orchestra_graph.graph.topology import Discriminator, Stamp
+from orchestra_graph.graph.topology import Discriminator, Stamp, passes_in
 
 __all__ = ["Tokens", "conflict"]
 
@@ -58,7 +58,7 @@ class Tokens:
         topology = run.plan.topology
         target = topology.edges[edge][1]
         stamp, discriminator = topology.advance(edge, source.stamp, source.discriminator, item)
-        depth = sum(1 for c in stamp if isinstance(c, tuple) and c[1] >= 0) - (fan is not None)
+        depth = passes_in(stamp) - (fan is not None)
         fans: Fans = source.fans[:depth] if fan is None else (*source.fans[:depth], (fan, item or 0))
         one_by_one = topology.rule[target].kind == "each_one"
         wave = None if one_by_one and target not in topology.raced else run.waves.get((target, stamp))
@@ -68,6 +68,14 @@ class Tokens:
             self.start(target, stamp, discriminator, revision, fans, cause)
         else:
             self._wait(target, stamp, Token(edge, discriminator, revision.hold(), fans, cause), wave)
+
+    def seen_from(self, leave: int, source: Activation) -> Activation:
+        """Where a token leaves from that goes out of a call for *source*, which is inside of it or on its way in."""
+        depth = len(self.run.plan.topology.chain[leave])
+        stamp = source.stamp[:depth]
+        if len(stamp) < depth:
+            stamp = (*stamp, (source.discriminator, -1))
+        return Activation(source.id, leave, stamp, (), source.revision, source.fans[: passes_in(stamp)], self.at)
 
     def _wait(self, join: int, stamp: Stamp, token: Token, wave: Wave | None) -> None:
         run = self.run

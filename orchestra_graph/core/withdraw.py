@@ -14,7 +14,7 @@ from orchestra_graph.core.marking import Item
 from orchestra_graph.core.run import Activation, RunState, Wave, activation_id
 from orchestra_graph.core.status import set_status
 from orchestra_graph.core.tokens import Tokens
-from orchestra_graph.graph.topology import Stamp
+from orchestra_graph.graph.topology import Stamp, passes_in
 
 __all__ = ["Withdrawals", "excuser"]
 
@@ -103,15 +103,11 @@ class Withdrawals(Tokens):
         vertex = topology.edges[edges[0]][0]
         source, items = activation, list[Item]()
         if vertex != activation.vertex:
-            depth = len(topology.chain[vertex])
-            stamp = activation.stamp[:depth]
-            if len(stamp) < depth:  # it failed on the way in
-                stamp = (*stamp, (activation.discriminator, -1))
-            around = activation.fans[: sum(1 for c in stamp if isinstance(c, tuple) and c[1] >= 0)]
-            source = Activation("error", vertex, stamp, (), activation.revision, around, self.at)
+            source = self.seen_from(vertex, activation)
             call = self.run.plan.nodes[vertex].call
             assert call is not None
-            items = [i for i in self.inside(vertex, stamp, self.run.plan.calls[call].members) if i is not activation]
+            members = self.run.plan.calls[call].members
+            items = [item for item in self.inside(vertex, source.stamp, members) if item is not activation]
         before = len(self.started)
         for edge in edges:
             self.send(edge, source, activation.revision, cause=error)
@@ -137,7 +133,7 @@ class Withdrawals(Tokens):
         if wave is None:
             wave = run.waves[key] = Wave(*key)
         if not wave.excused:  # until it is known whether it can fire, the join itself holds up what is behind it
-            wave.fans = activation.fans[: sum(1 for c in wave.stamp if isinstance(c, tuple) and c[1] >= 0)]
+            wave.fans = activation.fans[: passes_in(wave.stamp)]
             self.enter(*key, wave.fans, wave)
             run.excusing[key] = wave
         self.remove(activation)

@@ -33,11 +33,11 @@ def _withdrawals(subject: Subject, node: PlanNode) -> Iterator[str]:
     for race in plan.races:
         for member in race:
             inside = plan.opens[member].members if member in plan.opens else frozenset[int]()
-            leads = topology.funnel(frozenset({member})) >> vertex & 1 and topology.reaches(vertex, member)
+            leads = topology.only_to(vertex, member) and topology.reaches(vertex, member)
             if vertex == member or vertex in inside or leads:
                 yield f"the race of {' and '.join(repr(subject.name(v)) for v in race)}"
     for join, rule in enumerate(topology.rule):
-        if rule.cancel_rest and topology.funnel(frozenset({join})) >> vertex & 1 and topology.reaches(vertex, join):
+        if rule.cancel_rest and topology.only_to(vertex, join) and topology.reaches(vertex, join):
             yield f"the join '{subject.name(join)}', which cancels the rest,"
     for cap in plan.caps:
         if cap.kind == "seconds" and cap.edge is not None and vertex in cap.members:

@@ -167,6 +167,11 @@ class PlanNode:
     where: str = ""
 
     @property
+    def passage(self) -> bool:
+        """Whether it is the way into a graph that stands there, or out of it: nobody's work."""
+        return self.kind in ("enter", "leave")
+
+    @property
     def options(self) -> NodeOptions:
         """How it is run."""
         return self.node.options if self.node is not None else NodeOptions()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -181,17 +181,21 @@ def reads_of(plan: Plan) -> Iterator[Read]:
         yield from _asked(plan, asked)
 
 
+def _on_the_way(read: Callable[..., Read], choice: Choice) -> Iterator[Read]:
+    """The parameters of a function; of a path every value that it leads through, but not the one at its end."""
+    if not isinstance(choice, str):
+        hints = choice_hints(choice)
+        yield from (read(path=(name,), wanted=hints.get(name, Any)) for name in choice_reads(choice))
+        return
+    path = path_of(choice)
+    yield from (read(path=path[:length], through=True) for length in range(1, len(path)))
+
+
 def _given(given: Given) -> Iterator[Read]:
     read = partial(Read, vertex=given.vertex, who=given.who, where=given.where)
-    if not isinstance(given.choice, str):
-        hints = choice_hints(given.choice)
-        for name in choice_reads(given.choice):
-            yield read(path=(name,), wanted=hints.get(name, Any))
-        return
-    path = path_of(given.choice)
-    for length in range(1, len(path)):
-        yield read(path=path[:length], through=True)
-    yield read(path=path, wanted=given.wanted)
+    yield from _on_the_way(read, given.choice)
+    if isinstance(given.choice, str):
+        yield read(path=path_of(given.choice), wanted=given.wanted)
 
 
 def _handed_out(plan: Plan, node: PlanNode) -> Iterator[Read]:
@@ -203,19 +207,12 @@ def _handed_out(plan: Plan, node: PlanNode) -> Iterator[Read]:
 
 
 def _asked(plan: Plan, asked: Asked) -> Iterator[Read]:
-    """What is needed to answer: the parameters of a function; of a path every value that it leads through."""
+    """What is needed to answer: a condition may look at what is not there, for then it does not hold."""
     after = asked.kind != "until"
     read = partial(Read, vertex=asked.vertex, after=after, who=asked.who(plan), where=asked.where)
-    if not isinstance(asked.choice, str):
-        hints = choice_hints(asked.choice)
-        for name in choice_reads(asked.choice):
-            yield read(path=(name,), wanted=hints.get(name, Any))
-        return
-    path = path_of(asked.choice)
-    for length in range(1, len(path)):
-        yield read(path=path[:length], through=True)
-    if asked.kind not in _CONDITIONS:  # a condition may look at what is not there: it does not hold
-        yield read(path=path, through=asked.kind == "each")
+    yield from _on_the_way(read, asked.choice)
+    if isinstance(asked.choice, str) and asked.kind not in _CONDITIONS:
+        yield read(path=path_of(asked.choice), through=asked.kind == "each")
 
 
 def conditions_of(plan: Plan) -> Iterator[Read]:

@@ -27,7 +27,7 @@ from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.digraph import closed_ancestors, components_in_order, depth_first
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 
-__all__ = ["Coordinate", "Discriminator", "Key", "Region", "Scope", "Stamp", "Topology"]
+__all__ = ["Coordinate", "Discriminator", "Key", "Region", "Scope", "Stamp", "Topology", "passes_in"]
 
 Coordinate = int | tuple["Discriminator", int]
 """The turn of a loop, or the instance of an `each`: the discriminator of the vertex that made it, and its index. The
@@ -346,6 +346,11 @@ class Topology:
             splits=self.rule[target].kind == "each_one" and len(self.into[target]) > 1,
             in_edge=self.into[target].index(edge),
         )
+
+
+def passes_in(stamp: Stamp) -> int:
+    """How many `each` passes a stamp is inside of; a call is none."""
+    return sum(1 for coordinate in stamp if isinstance(coordinate, tuple) and coordinate[1] >= 0)
 
 
 def _bits(vertices: Iterable[int]) -> int:

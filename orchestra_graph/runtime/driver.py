@@ -43,7 +43,6 @@ from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, Ques
 __all__ = ["Drive"]
 
 _LOG = logging.getLogger("orchestra_graph.run")
-_PASSAGES = ("enter", "leave")
 _SNAPSHOT_ROWS = 500
 _SNAPSHOT_GROWTH = 2  # a snapshot is worth writing when the log since the last one is this many times as large
 
@@ -207,7 +206,7 @@ class Drive:
 
         Graphs are entered and left, and `until` joins are asked whether what has come is enough.
         """
-        passing = [a for a in started if a.status == "ready" and self.invoker.plan.nodes[a.vertex].kind in _PASSAGES]
+        passing = [a for a in started if a.status == "ready" and self.invoker.plan.nodes[a.vertex].passage]
         started.clear()
         if self.run.halt is None and self.run.status == "running":
             yield from [self._passed(activation) for activation in passing if activation.id in self.run.live]
@@ -281,7 +280,7 @@ class Drive:
             return
         for activation in decide.begin(self.run, self.most - self.run.running):
             node = self.invoker.plan.nodes[activation.vertex]
-            if node.kind in _PASSAGES:
+            if node.passage:
                 self.add(self._passed(activation))
             elif node.options.effect != "irreversible":
                 self._launch(activation)

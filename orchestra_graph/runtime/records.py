@@ -194,7 +194,7 @@ class _Reader:
             status="ready",
             started=activation.since,
             turn=turns[-1] if turns else None,
-            passage=self.plan.nodes[activation.vertex].kind in ("enter", "leave"),
+            passage=self.plan.nodes[activation.vertex].passage,
         )
 
     def _change(self, identity: str, **changed: Any) -> None:
