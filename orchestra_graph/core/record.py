@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["ActivationRecord", "ActivationStatus", "RunRecord", "RunStatus"]
 
-RunStatus = Literal["running", "waiting", "done", "failed", "cancelled", "stopped"]
+RunStatus = Literal["running", "waiting", "done", "failed", "cancelled", "stopped", "dead"]
 ActivationStatus = Literal["ready", "running", "waiting", "retrying", "done", "failed", "withdrawn"]
 
 

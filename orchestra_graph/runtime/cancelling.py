@@ -22,7 +22,7 @@ async def cancel_stored(store: Store, row: RunRow, at: float) -> list[LogRow]:
         RunEnded: It is done, or cancelled already.
         RunOwned: Another process drives it.
     """
-    epoch = await store.claim(row.number)
+    epoch = (await store.claim(row.number)).epoch
     try:
         return await _cancel(store, row, epoch, at)
     except BaseException:

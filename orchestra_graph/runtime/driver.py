@@ -477,7 +477,7 @@ class Drive:
             self.over = True
             return True
         try:
-            epoch = await self.store.claim(self.row.number)
+            epoch = (await self.store.claim(self.row.number)).epoch
         except RunOwned:  # whoever has it sees what came
             self.over = True
             return True

@@ -188,7 +188,7 @@ class Fleet:
                 await asyncio.wait([driven.task])
             self._resources.check(plan)
             await check_unchanged(self.store, plan, row)
-            epoch = await self.store.claim(number)
+            epoch = (await self.store.claim(number)).epoch
             try:
                 loaded = await load_run(self.store, plan, row, known)
                 first = self._go_on(loaded.run) if want is None else want(loaded.run)

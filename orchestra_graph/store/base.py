@@ -3,18 +3,21 @@
 Rule 1. What `append` was awaited for is durable (as the store's setting has it) and in the order in which `append`
 was called.
 Rule 2. A store knows no graph, no schema and no type: bodies are JSON text that it never reads.
-Rule 3. Only the owner of a run appends to its log, and every append names the epoch of that ownership. Everybody may
-answer a question.
+Rule 3. Only the owner of a run appends to its log, and every append names the epoch of that ownership; it is checked
+in the transaction that writes, under a lock that a takeover needs, too. Everybody may answer a question and send a
+message.
 Rule 4. A snapshot replaces its predecessor. The log is never shortened by it.
 Rule 5. Cancelling whoever awaits a method never leaves a transaction half done, and never cancels an append that was
 queued.
+Rule 6. An owner that is alive is not replaced, and one that is not alive is. What alive means is the store's: a lock
+that dies with its process, or a lease by the database's clock.
 
-`tests/store/contract.py` holds every implementation to this.
+`orchestra_graph.testing.contract` holds every implementation to this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -24,13 +27,17 @@ __all__ = [
     "Append",
     "CachedRow",
     "Fenced",
+    "Form",
     "LogRow",
+    "MessageRow",
     "NewRun",
     "QuestionRow",
     "QuestionStatus",
     "RunRow",
+    "Size",
     "Snapshot",
     "Store",
+    "Transaction",
 ]
 
 QuestionStatus = Literal["open", "answered", "expired", "withdrawn"]
@@ -57,6 +64,9 @@ class RunRow:
         owner: The engine that drives it, or None.
         note: JSON text: what the outcome needs beyond the status (the error, the limit); empty when nothing.
         storage: The number of the storage format it was written in.
+        claims: How many owners in a row died while they drove it, and nothing happened in between; see `Append.moved`.
+        pinned: Only code of exactly this version may drive it.
+        origin: The key of the run that it was forked from, or None.
     """
 
     number: int
@@ -71,6 +81,9 @@ class RunRow:
     owner: str | None
     note: str
     storage: int
+    claims: int = 0
+    pinned: bool = False
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +100,11 @@ class NewRun:
         at: Seconds since the epoch.
         storage: The number of the storage format.
         kind: The kind of the first log row.
-        blobs: Large values that the first log row names, by their hash; see `Append`.
+        blobs: Large values that the log rows name, by their hash; see `Append`.
+        rows: Further log rows: 1, 2 ...
+        asked: Questions that are open, or were answered, as of these rows; their ``run`` and ``key`` are those of the new run.
+        pinned: Only code of exactly this version may drive it.
+        origin: The key of the run that it is forked from. Large values of that run may be named without being given.
     """
 
     key: str
@@ -100,6 +117,10 @@ class NewRun:
     storage: int = 1
     kind: str = "RunStarted"
     blobs: Mapping[str, str] = field(default_factory=dict)
+    rows: Sequence[LogRow] = ()
+    asked: Sequence[QuestionRow] = ()
+    pinned: bool = False
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +202,83 @@ class CachedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRow:
+    """Something that was sent to a run.
+
+    Attributes:
+        run: The run's number.
+        id: The sender's own name for it, unique in its run: sent twice, it is one message.
+        channel: Which nodes take it. One that begins with ``$`` is for the engine that drives the run.
+        body: JSON text.
+        sent_at: Seconds since the epoch.
+        taken: The number of the log row that took it, or None: nobody has yet.
+        number: The store's own, growing in the order in which the messages of a run were accepted.
+    """
+
+    run: int
+    id: str
+    channel: str
+    body: str
+    sent_at: float
+    taken: int | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The graph that a run goes on with.
+
+    Attributes:
+        version: Of the graph.
+        fingerprint: Of the graph.
+        shape: JSON text of its shape.
+    """
+
+    version: str
+    fingerprint: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What one kind of thing takes.
+
+    Attributes:
+        rows: How many there are.
+        bytes: Of their texts; None where the store cannot say.
+    """
+
+    rows: int
+    bytes: int | None
+
+
+class Transaction(Protocol):
+    """An open transaction on the database of a store, for a node's own statements.
+
+    It ends with the `Append` that names it in ``within``, in which the node's result is stored, or with `rollback`.
+    """
+
+    async def execute(self, statement: Any, parameters: Any = None) -> list[Any]:
+        """Run one statement.
+
+        Args:
+            statement: SQL text with ``:name`` parameters, or a statement of SQLAlchemy Core.
+            parameters: A mapping of their values, or a list of such: the statement is run for each.
+
+        Returns:
+            The rows that it gives, as SQLAlchemy's `Row`-like named tuples; empty where it gives none.
+
+        Raises:
+            StoreError: The database refuses; nothing of the transaction can be stored any more.
+        """
+        ...
+
+    async def rollback(self) -> None:
+        """Undo everything; does nothing the second time, or after it was stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
     """One atomic change of one run.
 
@@ -201,6 +299,12 @@ class Append:
         blobs: Large values that *rows* name, by the hash of their text. Each text is kept once, however often and by
             however many runs it is written; one that is there already stays as it is.
         cached: Results to be found by `Store.cached`; each takes the place of the one that had its key.
+        taken: Messages that are taken by this, with the numbers of the log rows that say so. One that is taken already
+            is refused: see `Store.append`.
+        moved: Something has come of driving it: how many owners died before is forgotten.
+        due_at: With *status*: when the run can go on by itself though nobody says anything, in seconds since the epoch.
+        form: From now on the run goes on with this graph.
+        within: The transaction in which all this is stored, with what a node did in there itself.
     """
 
     run: int
@@ -216,15 +320,26 @@ class Append:
     sync: bool = False
     blobs: Mapping[str, str] = field(default_factory=dict)
     cached: Sequence[CachedRow] = ()
+    taken: Sequence[tuple[str, int]] = ()
+    moved: bool = False
+    due_at: float | None = None
+    form: Form | None = None
+    within: Transaction | None = None
 
 
 class Store(Protocol):
     """Keeps runs.
 
     Used as ``async with store:``. Every method raises `StoreClosed` outside of it, and any other `StoreError`.
+
+    Attributes:
+        url: Where it is.
+        lost: Called in the event loop with the numbers of runs that this store owned and that somebody else may own now,
+            as soon as that is known: whoever drives them must stop. Set by the engine.
     """
 
     url: str
+    lost: Callable[[Collection[int]], object] | None
 
     async def __aenter__(self) -> Store:
         """Open; bring the schema up to date where the store does that by itself."""
@@ -275,11 +390,14 @@ class Store(Protocol):
         """The JSON text of a graph's shape."""
         ...
 
-    async def claim(self, run: int) -> int:
+    async def claim(self, run: int) -> RunRow:
         """Become the owner of a run.
 
+        That somebody has said something to it (`due`) is known from here on.
+
         Returns:
-            The epoch to append with. The same one as before when this engine owns the run already.
+            The run as it is now, with the epoch to append with: the same one as before when this engine owns the run
+            already. Where the owner before was dead, ``claims`` is one more than before.
 
         Raises:
             RunOwned: A live engine owns it, in this or another process. An owner whose process is dead is replaced at
@@ -295,7 +413,8 @@ class Store(Protocol):
         with it, with the same error: the log never has a gap.
 
         Raises:
-            Fenced: The epoch is not the run's, or its ownership was released: nothing was written.
+            Fenced: The epoch is not the run's, or its ownership was released: nothing was written. Or one of the messages
+                that it takes was taken before.
             StoreFull: No room; nothing of this change was written.
             EngineBug: Its rows do not go on where the log ends, or its snapshot is of rows that are not there.
         """
@@ -360,6 +479,81 @@ class Store(Protocol):
         """
         ...
 
+    async def due(self, graphs: Mapping[str, str], *, now: float, limit: int = 100) -> list[RunRow]:
+        """Runs that can go on and that nobody drives, those that have waited longest first.
+
+        That are those that are ``running`` without a living owner, and those that are ``waiting`` and to which somebody
+        has said something since (an answer, a message), or whose ``due_at`` has come.
+
+        Args:
+            graphs: Only of these graphs, with the version of each; pinned runs only of that version.
+            now: Seconds since the epoch.
+            limit: At most so many.
+        """
+        ...
+
+    async def send(self, message: MessageRow) -> tuple[MessageRow, bool]:
+        """Keep a message for a run. Durable against a power loss.
+
+        Returns:
+            The message as it is now, and whether it was new: one with its id is there already where it is not.
+
+        Raises:
+            UnknownRun: There is no such run.
+            RunEnded: It is done, or cancelled: nobody will ever take it.
+        """
+        ...
+
+    async def inbox(self, run: int | None = None, *, taken: bool = False) -> list[MessageRow]:
+        """Messages of a run, in the order in which they were accepted.
+
+        Args:
+            run: Its number; None: of all the runs that this store owns.
+            taken: Also those that were taken.
+        """
+        ...
+
+    async def begin(self, run: int, epoch: int) -> Transaction:
+        """Open a transaction for a node's own statements.
+
+        Raises:
+            Fenced: The epoch is not the run's.
+            StoreError: This store has no SQL, or no room for one more transaction.
+        """
+        ...
+
+    async def prune(
+        self, *, before: float, status: Collection[RunStatus], graph: str | None = None, limit: int = 100
+    ) -> list[str]:
+        """Remove runs for good, with all that belongs to them, the oldest first; one batch, in one transaction.
+
+        Args:
+            before: Only those whose status last changed before this time, in seconds since the epoch.
+            status: Only those that have one of these. A run that is ``running``, or has an owner, is never removed.
+            graph: Only of this graph.
+            limit: At most so many.
+
+        Returns:
+            The keys of those that were removed; fewer than *limit*: there are no more.
+        """
+        ...
+
+    async def tidy(self, *, now: float, limit: int = 1000) -> int:
+        """Remove what nobody needs any more: cached results whose time is over, large values and forms that no run uses.
+
+        Returns:
+            How many rows; fewer than *limit*: there are no more.
+        """
+        ...
+
+    async def compact(self) -> None:
+        """Give the room of what was removed back to the disk. May take long, and hold up others."""
+        ...
+
+    async def sizes(self) -> dict[str, Size]:
+        """How much there is of each kind: runs, events, snapshots, questions, messages, large values, cached results."""
+        ...
+
     async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109
         """Wait until something may have been written by anybody, in any process, or *timeout* seconds have passed.
 
@@ -371,7 +565,7 @@ class Store(Protocol):
         ...
 
     async def answers(self, timeout: float) -> bool:  # noqa: ASYNC109
-        """Wait until a question may have been answered; otherwise as `changes`.
+        """Wait until a question may have been answered, or a message sent; otherwise as `changes`.
 
         What else this store writes is nothing to wake anybody for. Whatever another process writes may be an answer.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestra_graph.clock import Clock
 from orchestra_graph.errors import RunOwned, UnknownQuestion, UnknownRun
@@ -81,26 +81,27 @@ class Ledger:
         self._sign_in(db)
         db.execute(sql.ADD_GRAPH, (new.fingerprint, new.shape))
         run = (new.key, new.graph, new.version, new.fingerprint, "running", new.at, new.at, 1, self._identity.id, "")
-        number = db.execute(sql.ADD_RUN, (*run, new.storage)).lastrowid
+        more = (new.storage, 0, int(new.pinned))
+        number = db.execute(sql.ADD_RUN, (*run, *more, 0, None, new.origin)).lastrowid
         assert number is not None
         _add_blobs(db, number, new.blobs)
         db.execute(sql.ADD_EVENT, (number, 0, new.kind, new.at, new.body))
-        return run_row((number, *run, new.storage)), True
+        return run_row((number, *run, *more, new.origin)), True
 
-    def claim(self, db: sqlite3.Connection, number: int) -> int:
+    def claim(self, db: sqlite3.Connection, number: int) -> RunRow:
         """See `Store.claim`."""
         found = db.execute(sql.RUN, (number,)).fetchone()
         if found is None:
             raise UnknownRun(f"#{number}", self._url)
         run = run_row(found)
         if run.owner == self._identity.id:
-            return run.epoch
+            return run
         if run.owner is not None and self._identity.is_alive(run.owner):
             pid, host = db.execute(sql.ENGINE, (run.owner,)).fetchone() or (0, "an unknown machine")
             raise RunOwned(run.key, pid, host)
         self._sign_in(db)
         db.execute(sql.TAKE, (run.epoch + 1, self._identity.id, number))
-        return run.epoch + 1
+        return replace(run, epoch=run.epoch + 1, owner=self._identity.id)
 
     def answer(self, db: sqlite3.Connection, given: AnswerGiven) -> QuestionRow:
         """See `Store.answer`."""

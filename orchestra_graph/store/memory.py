@@ -109,7 +109,7 @@ class MemoryStore:
         self._changes.happened()
         return row, True
 
-    async def claim(self, run: int) -> int:
+    async def claim(self, run: int) -> RunRow:
         """See `Store.claim`; nobody else can own a run here."""
         engine = self._check_open()
         kept = self._kept(run)
@@ -118,7 +118,7 @@ class MemoryStore:
         if kept.row.owner != engine:
             kept.row = replace(kept.row, owner=engine, epoch=kept.row.epoch + 1)
             self._changes.happened()
-        return kept.row.epoch
+        return kept.row
 
     async def append(self, change: Append) -> None:
         """See `Store.append`."""

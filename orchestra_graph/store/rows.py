@@ -26,6 +26,9 @@ SELECT_RUNS: Select[Any] = select(
     runs.c.owner,
     runs.c.note,
     runs.c.storage,
+    runs.c.claims,
+    runs.c.pinned,
+    runs.c.origin,
 )
 
 SELECT_EVENTS: Select[Any] = select(events.c.seq, events.c.kind, events.c.at, events.c.body)
@@ -51,7 +54,8 @@ _QUESTION_FIELDS = tuple(QuestionRow.__dataclass_fields__)
 
 def run_row(row: Sequence[Any]) -> RunRow:
     """A row of `SELECT_RUNS`."""
-    return RunRow(**dict(zip(_RUN_FIELDS, row, strict=True)))
+    found = dict(zip(_RUN_FIELDS, row, strict=True))
+    return RunRow(**{**found, "pinned": bool(found["pinned"])})
 
 
 def begins_with(column: Column[str], prefix: str) -> list[ColumnElement[bool]]:

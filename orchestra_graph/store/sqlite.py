@@ -117,11 +117,11 @@ class SqliteStore:
         created: tuple[RunRow, bool] = await now.writer.submit(now.ledger.create, new)
         return created
 
-    async def claim(self, run: int) -> int:
+    async def claim(self, run: int) -> RunRow:
         """See `Store.claim`."""
         now = self._now()
-        epoch: int = await now.writer.submit(now.ledger.claim, run)
-        return epoch
+        row: RunRow = await now.writer.submit(now.ledger.claim, run)
+        return row
 
     async def append(self, change: Append) -> None:
         """See `Store.append`."""

@@ -12,7 +12,7 @@ node cache is no use: a result whose blob is gone is no result any more.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
 __all__ = [
     "blob_uses",
@@ -20,6 +20,7 @@ __all__ = [
     "engines",
     "events",
     "graphs",
+    "inbox",
     "metadata",
     "node_cache",
     "questions",
@@ -46,6 +47,8 @@ engines = Table(
     Column("pid", Integer, nullable=False),
     Column("host", Text, nullable=False),
     Column("opened_at", Double, nullable=False),
+    # By the database's clock. Null where a lock says who lives.
+    Column("lease_until", Double),
 )
 
 runs = Table(
@@ -64,6 +67,11 @@ runs = Table(
     Column("owner", Text),
     Column("note", Text, nullable=False),
     Column("storage", Integer, nullable=False),
+    Column("claims", Integer, nullable=False, server_default="0"),  # owners in a row that died with it
+    Column("pinned", Integer, nullable=False, server_default="0"),
+    Column("news", Integer, nullable=False, server_default="0"),  # somebody said something since it was claimed
+    Column("due_at", Double),
+    Column("origin", Text),  # the key of a run that may be gone
     Index("ix_runs_key", "key", unique=True),
     Index("ix_runs_status", "status"),
     Index("ix_runs_owner", "owner"),
@@ -114,6 +122,20 @@ snapshots = Table(
     Column("run", _Number, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
     Column("seq", Integer, nullable=False),
     Column("body", Text, nullable=False),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("run", _Number, ForeignKey("runs.id"), nullable=False),
+    Column("name", Text, nullable=False),  # the sender's own
+    Column("channel", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("sent_at", Double, nullable=False),
+    Column("taken", Integer),  # the log row that took it
+    Index("ix_inbox_run_name", "run", "name", unique=True),
+    Index("ix_inbox_unread", "run", sqlite_where=text("taken IS NULL"), postgresql_where=text("taken IS NULL")),
 )
 
 questions = Table(

@@ -360,8 +360,8 @@ class StoreContract:
     @pytest.mark.asyncio
     async def test_the_owner_claims_again_without_a_new_epoch(self, store: Store) -> None:
         run = await started(store)
-        assert await store.claim(run) == 1
-        assert await store.claim(run) == 1
+        assert (await store.claim(run)).epoch == 1
+        assert (await store.claim(run)).epoch == 1
 
     @pytest.mark.asyncio
     async def test_a_run_that_is_not_there_cannot_be_claimed(self, store: Store) -> None:
@@ -372,7 +372,7 @@ class StoreContract:
     async def test_a_stale_epoch_is_fenced(self, store: Store) -> None:
         run = await started(store)
         await store.append(Append(run=run, epoch=1, release=True))
-        assert await store.claim(run) == 2
+        assert (await store.claim(run)).epoch == 2
         for epoch in (1, 3):
             with pytest.raises(Fenced):
                 await store.append(Append(run=run, epoch=epoch, rows=[row(1)], status="done"))
@@ -399,8 +399,8 @@ class StoreContract:
             assert [r.owner for r in await store.runs()] == [None, None]
             with pytest.raises(Fenced):
                 await store.append(Append(run=run, epoch=1, rows=[row(2)]))
-            assert await store.claim(run) == 2
-            assert await store.claim(other) == 2
+            assert (await store.claim(run)).epoch == 2
+            assert (await store.claim(other)).epoch == 2
             await store.append(Append(run=run, epoch=2, rows=[row(2, "new")]))
             assert await bodies(store, run) == ["kept", "new"]
             assert len(await store.questions()) == 1

@@ -69,7 +69,7 @@ async def own(url: str) -> None:
     """Own the run, until somebody writes a line to the standard input."""
     async with SqliteStore(url) as store:
         run, _ = await store.create(_run())
-        _say(await store.claim(run.number))
+        _say((await store.claim(run.number)).epoch)
         await asyncio.to_thread(sys.stdin.readline)
 
 

@@ -248,7 +248,7 @@ async def test_a_store_closes_while_another_process_writes(url: str, path: Path,
         assert not list(tmp_path.glob("*.lock"))
         other.execute("ROLLBACK")
     async with SqliteStore(url) as store:
-        assert await store.claim(1) == 2
+        assert (await store.claim(1)).epoch == 2
 
 
 # -- the first use -----------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ async def test_a_database_of_the_first_release_goes_on_with_all_that_is_in_it(pa
         assert [r.kind for r in await store.log(7)] == ["RunStarted", "NodeFinished"]
         assert await store.snapshot(7) == Snapshot(1, "S")
         assert (await store.answer(7, "q", "1", 9.0)).answer == "1"
-        assert await store.claim(7) == 4
+        assert (await store.claim(7)).epoch == 4
         more = Append(
             run=7,
             epoch=4,

@@ -1,0 +1,43 @@
+"""Leases, messages, pinned runs, forks."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.add_column("engines", sa.Column("lease_until", sa.Double))
+    for name in ("claims", "pinned", "news"):
+        op.add_column("runs", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("due_at", sa.Double))
+    op.add_column("runs", sa.Column("origin", sa.Text))
+    op.create_table(
+        "inbox",
+        sa.Column("id", NUMBER, primary_key=True),
+        sa.Column("run", NUMBER, sa.ForeignKey("runs.id"), nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("channel", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("sent_at", sa.Double, nullable=False),
+        sa.Column("taken", sa.Integer),
+    )
+    op.create_index("ix_inbox_run_name", "inbox", ["run", "name"], unique=True)
+    unread = sa.text("taken IS NULL")
+    op.create_index("ix_inbox_unread", "inbox", ["run"], sqlite_where=unread, postgresql_where=unread)
+
+
+def downgrade() -> None:
+    op.drop_table("inbox")
+    with op.batch_alter_table("runs") as runs:
+        for name in ("origin", "due_at", "news", "pinned", "claims"):
+            runs.drop_column(name)
+    with op.batch_alter_table("engines") as engines:
+        engines.drop_column("lease_until")
