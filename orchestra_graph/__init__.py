@@ -21,7 +21,9 @@ from orchestra_graph.errors import NotWritten as NotWritten
 from orchestra_graph.errors import OrchestraError as OrchestraError
 from orchestra_graph.errors import Problem as Problem
 from orchestra_graph.errors import QuestionExpired as QuestionExpired
+from orchestra_graph.errors import RunBusy as RunBusy
 from orchestra_graph.errors import RunCancelled as RunCancelled
+from orchestra_graph.errors import RunDead as RunDead
 from orchestra_graph.errors import RunEnded as RunEnded
 from orchestra_graph.errors import RunFailed as RunFailed
 from orchestra_graph.errors import RunKeyTaken as RunKeyTaken
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from orchestra_graph.graph.node import Target as Target
     from orchestra_graph.graph.node import ask as ask
     from orchestra_graph.graph.node import node as node
+    from orchestra_graph.graph.node import receive as receive
     from orchestra_graph.graph.policies import Cache as Cache
     from orchestra_graph.graph.policies import Limits as Limits
     from orchestra_graph.graph.policies import Retry as Retry
@@ -60,7 +63,9 @@ if TYPE_CHECKING:
     from orchestra_graph.runtime.engine import Engine as Engine
     from orchestra_graph.runtime.explain import Explanation as Explanation
     from orchestra_graph.runtime.history import HistoryStep as HistoryStep
+    from orchestra_graph.runtime.mail import Message as Message
     from orchestra_graph.runtime.outcomes import Cancelled as Cancelled
+    from orchestra_graph.runtime.outcomes import Dead as Dead
     from orchestra_graph.runtime.outcomes import Done as Done
     from orchestra_graph.runtime.outcomes import Failed as Failed
     from orchestra_graph.runtime.outcomes import OpenQuestion as OpenQuestion
@@ -90,6 +95,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Cache",
     "Cancelled",
     "Context",
+    "Dead",
     "Done",
     "Engine",
     "Explanation",
@@ -100,6 +106,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "HistoryStep",
     "Item",
     "LimitReached",
+    "Message",
     "Limits",
     "Node",
     "NodeFailed",
@@ -116,7 +123,9 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "Resource",
     "Retry",
     "Run",
+    "RunBusy",
     "RunCancelled",
+    "RunDead",
     "RunEnded",
     "RunFailed",
     "RunKeyTaken",
@@ -147,6 +156,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "merge",
     "minimum",
     "node",
+    "receive",
     "reducer",
     "union",
     "until",
@@ -163,6 +173,7 @@ _LAZY = {
     "Target": "graph.node",
     "ask": "graph.node",
     "node": "graph.node",
+    "receive": "graph.node",
     "Cache": "graph.policies",
     "Limits": "graph.policies",
     "all_of": "graph.policies",
@@ -192,12 +203,14 @@ _LAZY = {
     "Explanation": "runtime.explain",
     "HistoryStep": "runtime.history",
     "Cancelled": "runtime.outcomes",
+    "Dead": "runtime.outcomes",
     "Done": "runtime.outcomes",
     "Failed": "runtime.outcomes",
     "OpenQuestion": "runtime.outcomes",
     "Outcome": "runtime.outcomes",
     "Stopped": "runtime.outcomes",
     "Waiting": "runtime.outcomes",
+    "Message": "runtime.mail",
 }
 
 

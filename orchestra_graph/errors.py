@@ -7,6 +7,8 @@
     │   ├── BadWrite                 ... it returned what its fields cannot hold
     │   ├── SwitchMissed             ... its switch names no case for the value
     │   ├── MergeConflict            ... branches that met there wrote one field differently
+    │   ├── StepsChanged             ... its steps came in another order than those that are recorded
+    │   ├── StepRefused              ... it began a step, or a transaction, where none can be
     │   └── QuestionExpired          ... nobody answered in time
     ├── LimitReached             a limit: carries the state so far
     ├── RequestError             asked wrong: nothing was changed
@@ -21,15 +23,18 @@
     │   ├── WrongAnswer              the answer does not fit the question; the question stays open
     │   ├── AlreadyAnswered          the question has another answer
     │   ├── StaleAnswer              the question was withdrawn or its run has ended
+    │   ├── RunBusy                  the run is at work, and the message was not to wait
     │   ├── UnknownStep              the log of the run has no such row
     │   └── WrongCursor              no place in the events of this run
     ├── RunOutcomeError          `result()` of a run that has no result
     │   ├── RunFailed
     │   ├── RunWaiting
     │   ├── RunCancelled
-    │   └── RunStopped
+    │   ├── RunStopped
+    │   └── RunDead
     ├── StoreError               the database
     │   ├── StoreBroken              it cannot be read as one of ours
+    │   ├── StoreSealed              a value is encrypted, and its key is not at hand
     │   ├── StoreNewer               a newer release of this library wrote it
     │   ├── StoreFull                no room: what was stored before is safe
     │   ├── StoreBusy                another process held its lock for too long
@@ -46,6 +51,7 @@ pickle.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +74,9 @@ __all__ = [
     "Problem",
     "QuestionExpired",
     "RequestError",
+    "RunBusy",
     "RunCancelled",
+    "RunDead",
     "RunEnded",
     "RunFailed",
     "RunKeyTaken",
@@ -77,12 +85,15 @@ __all__ = [
     "RunStopped",
     "RunWaiting",
     "StaleAnswer",
+    "StepRefused",
+    "StepsChanged",
     "StoreBroken",
     "StoreBusy",
     "StoreClosed",
     "StoreError",
     "StoreFull",
     "StoreNewer",
+    "StoreSealed",
     "SwitchMissed",
     "UnknownGraph",
     "UnknownQuestion",
@@ -91,6 +102,7 @@ __all__ = [
     "WrongAnswer",
     "WrongCursor",
     "nearest",
+    "without_password",
 ]
 
 
@@ -100,6 +112,23 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
     return f" Did you mean '{found[0]}'?" if found else ""
+
+
+_SECRET_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password|passwd|pwd|token|secret)=[^&#]*", re.IGNORECASE)
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: ``user:***@host``. In doubt too much is hidden."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.partition("+")[0] in ("sqlite", "memory"):
+        return url
+    at, options = rest.rfind("@"), rest.find("?")
+    if 0 <= options < at and "=" in rest[options:at]:  # it stands in the value of an option
+        at = rest.rfind("@", 0, options)
+    if at >= 0:
+        name, colon, _ = rest[:at].partition(":")
+        rest = f"{name}{':***' if colon else ''}{rest[at:]}"
+    return f"{scheme}://" + _SECRET_OPTION.sub(r"\1=***", rest)
 
 
 def _rebuild(cls: type[OrchestraError], args: tuple[Any, ...], facts: dict[str, Any]) -> OrchestraError:
@@ -218,6 +247,36 @@ class MergeConflict(NodeFailed):
         )
 
 
+class StepsChanged(NodeFailed):
+    """A node that was run again came to another step than the recorded one. Nothing was called.
+
+    Attributes:
+        recorded: The keys of the recorded steps in their order; None where one was begun that never ended.
+        found: The key that was found instead.
+        place: Where among them, from 0.
+    """
+
+    def __init__(self, node: str, recorded: Sequence[str | None], found: str, place: int, attempts: int = 1):
+        self.recorded, self.found, self.place = tuple(recorded), found, place
+        order = ", ".join("(not known)" if key is None else f"'{key}'" for key in recorded)
+        was = recorded[place]
+        what = f"step {place + 1} is '{found}', and was '{was}' when it was recorded"
+        if found == was:
+            what = f"what was recorded of step {place + 1}, '{found}', is nothing that the step returns now"
+        message = (
+            f"{what} (recorded in this order: {order}). Nothing was called. What is recorded has to come first, in that "
+            f"order, for as long as this node has not ended: put the step back, and add new ones behind them"
+        )
+        super().__init__(node, "StepsChanged", message, attempts)
+
+
+class StepRefused(NodeFailed):
+    """A step, or a transaction, was begun where none can be. Nothing was called."""
+
+    def __init__(self, node: str, message: str, attempts: int = 1):
+        super().__init__(node, "StepRefused", message, attempts)
+
+
 class QuestionExpired(NodeFailed):
     """Nobody answered in time; nothing was written."""
 
@@ -259,7 +318,7 @@ class UnknownRun(RequestError):
 
     def __init__(self, key: str, where: str = "", known: Sequence[str] = ()):
         self.key = key
-        place = f" in {where}" if where else ""
+        place = f" in {without_password(where)}" if where else ""
         super().__init__(f"there is no run '{key}'{place}.{nearest(key, list(known))} List them:   orchestra runs")
 
 
@@ -355,6 +414,17 @@ class StaleAnswer(RequestError):
         super().__init__(f"{question} is no longer asked: {why}. Nothing was changed.")
 
 
+class RunBusy(RequestError):
+    """The run is at work, and a message was sent that was not to wait."""
+
+    def __init__(self, key: str, channel: str):
+        self.key, self.channel = key, channel
+        super().__init__(
+            f"run '{key}' is at work: no node waits for a message on '{channel}'. Nothing was sent. "
+            f'Let it wait:   run.send("{channel}", ..., busy="queue")'
+        )
+
+
 class UnknownStep(RequestError):
     """The log of the run has no such row."""
 
@@ -401,6 +471,10 @@ class RunStopped(RunOutcomeError):
     """A limit stopped the run."""
 
 
+class RunDead(RunOutcomeError):
+    """Each process that drove the run died, and it is left alone until somebody retries it."""
+
+
 # -- the database ------------------------------------------------------------------------------------
 
 
@@ -408,16 +482,34 @@ class StoreError(OrchestraError):
     """The database refused, or could not be reached.
 
     Attributes:
-        url: The database.
+        url: The database, without its password.
     """
 
     def __init__(self, url: str, message: str):
-        self.url = url
-        super().__init__(f"{url}: {message}")
+        self.url = without_password(url)
+        super().__init__(f"{self.url}: {message}")
 
 
 class StoreBroken(StoreError):
     """The file is no database of ours, or is damaged."""
+
+
+class StoreSealed(StoreError):
+    """A value is encrypted, and the key that it was encrypted with is not at hand.
+
+    Attributes:
+        what: Which value.
+        key: The id of the key.
+    """
+
+    def __init__(self, url: str, what: str, key: str):
+        self.what, self.key = what, key
+        super().__init__(
+            url,
+            f"{what} is encrypted (key '{key}'), and there is no key of that id at hand. "
+            f"Give it:   Engine(url, keys=Keys({{'{key}': ...}}, use='{key}'))   or to the command line:   "
+            f"export ORCHESTRA_KEYS={key}:BASE64",
+        )
 
 
 class StoreNewer(StoreError):

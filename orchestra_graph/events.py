@@ -26,9 +26,11 @@ __all__ = [
     "DurableEvent",
     "Emitted",
     "ErrorInfo",
+    "Interrupted",
     "LateResult",
     "LimitReached",
     "LiveEvent",
+    "MessageRefused",
     "NodeFailed",
     "NodeFinished",
     "NodeStarted",
@@ -42,6 +44,7 @@ __all__ = [
     "RunResumed",
     "RunRetried",
     "RunStarted",
+    "StepDone",
     "Waiting",
     "as_data",
 ]
@@ -119,6 +122,7 @@ class NodeFinished(_OfNode):
         to: The nodes that the edges taken lead to.
         attempt: Which attempt it was.
         took: Seconds that it took.
+        message: The id of the message that it took, or None.
     """
 
     writes: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +130,7 @@ class NodeFinished(_OfNode):
     to: tuple[str, ...] = ()
     attempt: int = 1
     took: float = 0.0
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +150,19 @@ class NodeFailed(_OfNode):
     retry_at: float | None = None
     to: tuple[str, ...] = ()
     took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone(_OfNode):
+    """A node called ``ctx.step(key, fn)``, and what came of it is stored. The value is not told.
+
+    Attributes:
+        key: What the node calls the step.
+        index: Its place among the steps of the node, in the order in which they were begun, from 0.
+    """
+
+    key: str
+    index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,13 +226,43 @@ class QuestionWithdrawn(_OfNode):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(_OfRun):
-    """Only people can move the run from here.
+    """Only people and messages can move the run from here.
 
     Attributes:
         questions: The ids of the questions that are open.
+        channels: Where messages are waited for.
     """
 
     questions: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(_OfRun):
+    """A message that interrupts came while its loop was at work: that work is withdrawn, and the loop begins anew.
+
+    Attributes:
+        channel: Where it was sent to.
+        message: Its id. A node takes it next.
+    """
+
+    channel: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRefused(_OfRun):
+    """A message does not fit what is taken on its channel; nobody will take it.
+
+    Attributes:
+        channel: Where it was sent to.
+        message: Its id.
+        error: What is wrong with it.
+    """
+
+    channel: str
+    message: str
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,10 +305,10 @@ class RunEnded(_OfRun):
 
     Attributes:
         status: How it ended.
-        reason: Of a failure or a limit, for people.
+        reason: Of a failure, a limit, or of what killed its processes, for people.
     """
 
-    status: Literal["done", "failed", "cancelled", "stopped"]
+    status: Literal["done", "failed", "cancelled", "stopped", "dead"]
     reason: str = ""
 
 
@@ -293,6 +341,7 @@ DurableEvent: TypeAlias = (
     | NodeStarted
     | NodeFinished
     | NodeFailed
+    | StepDone
     | NodeWithdrawn
     | LateResult
     | QuestionAsked
@@ -300,6 +349,8 @@ DurableEvent: TypeAlias = (
     | QuestionWithdrawn
     | Waiting
     | LimitReached
+    | Interrupted
+    | MessageRefused
     | RunResumed
     | RunRetried
     | RunCancelled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-__all__ = ["new_engine_id", "new_run_key"]
+__all__ = ["new_engine_id", "new_message_id", "new_run_key"]
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/i/l: people type these
 
@@ -16,6 +16,11 @@ def _random(length: int) -> str:
 def new_run_key(graph: str) -> str:
     """A key for a run that was started without one, such as ``support-k3x9w2mz``."""
     return f"{graph}-{_random(8)}"
+
+
+def new_message_id() -> str:
+    """A name for a message that its sender gave none."""
+    return _random(16)
 
 
 def new_engine_id() -> str:

@@ -164,7 +164,7 @@ def _retold(event: public.RunEnded) -> str:
     return f"{_ENDINGS[event.status]} {event.status}{reason}"
 
 
-_ENDINGS = {"done": "✓", "failed": "✗", "cancelled": "⊘", "stopped": "■"}
+_ENDINGS = {"done": "✓", "failed": "✗", "cancelled": "⊘", "stopped": "■", "dead": "✝"}
 _COUNTED: Mapping[type[Any], str] = {
     public.NodeStarted: "►",
     public.NodeFinished: "✓",
@@ -180,6 +180,8 @@ _LINES: _Lines = {
     public.LateResult: lambda event: f"· {event.id}  ended after its timeout ({event.outcome}); dropped",
     public.QuestionAsked: lambda event: f"? {event.question}  asks {event.to or 'a person'}",
     public.LimitReached: lambda event: f"■ limit reached: {event.limit} (allowed: {event.allowed:g})",
+    public.Interrupted: lambda event: f"⊘ message {event.message} on '{event.channel}' interrupts",
+    public.MessageRefused: lambda event: f"✗ message {event.message} on '{event.channel}' is refused: {event.error}",
     public.Progress: _progress,
     public.Emitted: lambda event: f"· {event.id}  {shorten(' '.join(repr(event.value).split()), _LONG)}",
 }
@@ -188,7 +190,7 @@ _MORE: _Lines = {
     public.NodeStarted: lambda event: f"► {event.id}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""),
     public.Answered: lambda event: f"✓ {event.question}  was answered",
     public.QuestionWithdrawn: lambda event: f"⊘ {event.question}  is not asked any more",
-    public.Waiting: lambda event: f"? waits for {several(event.questions)}",
+    public.Waiting: lambda event: f"? waits for {several((*event.questions, *event.channels))}",
     public.RunResumed: lambda event: "► goes on",
     public.RunRetried: lambda event: "► is retried",
     public.RunCancelled: lambda event: "⊘ is cancelled",

@@ -54,4 +54,4 @@ async def open_questions(store: Store, run: int | None = None) -> list[OpenQuest
     """The questions that still take an answer, of one run or of all; the oldest first."""
     now = time.time()
     rows = await store.questions(run)
-    return [OpenQuestion.of(row) for row in rows if row.expires_at is None or row.expires_at > now]
+    return [OpenQuestion.of(row, store.url) for row in rows if row.expires_at is None or row.expires_at > now]

@@ -26,6 +26,7 @@ from orchestra_graph.cli.resume import resume
 from orchestra_graph.cli.retry import retry
 from orchestra_graph.cli.run import run
 from orchestra_graph.cli.runs import runs
+from orchestra_graph.cli.send import send
 from orchestra_graph.cli.settings import Settings, shared_options
 from orchestra_graph.cli.show import show
 from orchestra_graph.cli.watch import watch
@@ -157,7 +158,8 @@ Exit codes
     0  done                    4  the run failed
     1  an error                5  a limit stopped the run
     2  a wrong command line    6  the run was cancelled
-    3  waiting for a person    130  interrupted by Ctrl-C
+    3  waiting for a person    7  the run is dead
+                               130  interrupted by Ctrl-C
 """
 
 
@@ -176,7 +178,7 @@ def cli(ctx: click.Context, traceback: bool) -> None:
 
 cli.params += shared_options()
 _READING = (runs, show, watch, history, diff, questions)
-for _command in (check, draw, run, *_READING, answer, resume, retry, cancel, doctor, completion):
+for _command in (check, draw, run, *_READING, answer, send, resume, retry, cancel, doctor, completion):
     cli.add_command(_command)
 add_completion_class(Bash)
 

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     FAILED = 4
     STOPPED = 5
     CANCELLED = 6
+    DEAD = 7
     INTERRUPTED = 130
 
 

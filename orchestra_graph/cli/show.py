@@ -114,7 +114,7 @@ def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[st
             return [("nothing drives it; to go on:", settings.line("resume", key, target=target))]
         case "running":
             return [("if the process that drives it has died:", settings.line("resume", key, target=target))]
-        case "failed" | "stopped":
+        case "failed" | "stopped" | "dead":
             return [("to go on from there:", settings.line("retry", key, target=target))]
         case "waiting" if not seen.questions:
             return [("nothing is asked any more; to go on:", settings.line("resume", key, target=target))]

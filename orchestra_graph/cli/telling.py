@@ -11,7 +11,7 @@ from orchestra_graph.cli.report import ExitCode, Report
 from orchestra_graph.cli.settings import Settings
 from orchestra_graph.cli.words import printable, when
 from orchestra_graph.core.record import ActivationRecord
-from orchestra_graph.runtime.outcomes import Cancelled, Done, Failed, OpenQuestion, Outcome, Stopped, Waiting
+from orchestra_graph.runtime.outcomes import Cancelled, Dead, Done, Failed, OpenQuestion, Outcome, Stopped, Waiting
 from orchestra_graph.state.codec import codec_of
 from orchestra_graph.state.schema import Schema, State
 
@@ -33,6 +33,7 @@ _CODES: Mapping[type, tuple[str, ExitCode]] = {
     Failed: ("failed", ExitCode.FAILED),
     Stopped: ("stopped", ExitCode.STOPPED),
     Cancelled: ("cancelled", ExitCode.CANCELLED),
+    Dead: ("dead", ExitCode.DEAD),
 }
 
 
@@ -108,6 +109,8 @@ def _error_facts(outcome: Outcome[Any]) -> dict[str, Any] | None:
         case Stopped(limit=limit, allowed=allowed):
             message = f"limit reached: {limit} (allowed: {allowed:g})"
             return {"message": message, "limit": limit, "allowed": allowed}
+        case Dead(reason=reason, deaths=deaths):
+            return {"message": reason, "deaths": deaths}
         case _:
             return None
 

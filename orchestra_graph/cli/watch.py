@@ -22,6 +22,7 @@ _CODES = {
     "failed": ExitCode.FAILED,
     "stopped": ExitCode.STOPPED,
     "cancelled": ExitCode.CANCELLED,
+    "dead": ExitCode.DEAD,
 }
 
 

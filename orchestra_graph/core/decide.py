@@ -56,7 +56,7 @@ def verdict(run: RunState) -> RunStatus:
     """What the run has come to.
 
     Returns:
-        ``running`` while anything runs or may start; ``waiting`` when only a person can move it; otherwise how it
+        ``running`` while anything runs or may start; ``waiting`` when only a person or a message can move it; otherwise how it
         ended. A run that failed or met a limit is ``running`` until the nodes that were running have ended.
     """
     if run.status != "running":
@@ -69,7 +69,7 @@ def verdict(run: RunState) -> RunStatus:
         return "done"
     if run.ready or run.retrying or run.undecided:
         return "running"
-    if not run.asking:
+    if not (run.asking or run.receiving):
         raise EngineBug("nothing runs, nobody is asked, and the run has not ended")
     return "waiting"
 

@@ -14,18 +14,23 @@ __all__ = [
     "DoubtSettled",
     "ErrorInfo",
     "Event",
+    "Interrupted",
     "JoinAsked",
     "LateResult",
     "LimitPassed",
+    "MessageRefused",
     "NodeFailed",
     "NodeFinished",
     "NodeStarted",
     "QuestionAsked",
     "RunCancelled",
     "RunEnded",
+    "RunForked",
+    "RunMoved",
     "RunResumed",
     "RunRetried",
     "RunStarted",
+    "StepDone",
     "Taken",
 ]
 
@@ -55,13 +60,14 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The run began. ``values`` is what every field starts with; the rest are its limits."""
+    """The run began. ``values`` is what every field starts with; then its limits; ``code`` as in `RunResumed`."""
 
     at: float
     values: Mapping[str, Any]
     steps: int | None = None
     seconds: float | None = None
     turns: int | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +93,8 @@ class NodeFinished:
         took: Seconds that the attempt took.
         replaced: Those of *writes* that are whole values of a field with a reducer: they set it anew.
         cached: The node was not run: this is what it gave at an earlier time, on the same.
+        message: The id of the message that it took, or None.
+        reused: The node was not run in this fork: the key of the run from whose log this was taken; or None.
     """
 
     at: float
@@ -98,6 +106,8 @@ class NodeFinished:
     took: float = 0.0
     replaced: tuple[str, ...] = ()
     cached: bool = False
+    message: str | None = None
+    reused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +121,25 @@ class NodeFailed:
     retry_at: float | None = None
     took: float = 0.0
     taken: Sequence[Taken] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """A step inside of a node is done; the node goes on, and whoever runs it again takes the value from here.
+
+    Attributes:
+        at: When.
+        id: The activation.
+        key: What the node calls the step.
+        index: Its place among the steps of an attempt, in the order in which they were begun, from 0.
+        value: What came of it, as plain data.
+    """
+
+    at: float
+    id: str
+    key: str
+    index: int
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +199,38 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """A message that interrupts came while its loop was at work: the loop begins anew.
+
+    Attributes:
+        at: When.
+        cap: What covers the loop, by its index in the plan.
+        message: The id of the message; a node takes it with the `NodeFinished` that follows.
+    """
+
+    at: float
+    cap: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRefused:
+    """A message was taken off its channel because it is none.
+
+    Attributes:
+        at: When.
+        message: Its id.
+        channel: Of the message.
+        error: What is wrong with it.
+    """
+
+    at: float
+    message: str
+    channel: str
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LateResult:
     """A sync node that was left alone at its timeout ended after all; its result is dropped."""
 
@@ -191,20 +252,80 @@ class LimitPassed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed:
-    """An engine took the run over after it had rested, or after its owner had died."""
+    """An engine took the run over after it had rested, or after its owner had died.
+
+    Attributes:
+        at: When.
+        engine: Which, for people.
+        code: A few characters for the code of each node from here on (`runtime.code_version`); empty where unknown.
+    """
 
     at: float
     engine: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRetried:
-    """Somebody asked for another go after a failure or a limit; the rest are the new limits."""
+    """Somebody asked for another go after a failure or a limit; then the new limits; ``code`` as in `RunResumed`."""
 
     at: float
     steps: int | None = None
     seconds: float | None = None
     turns: int | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunForked:
+    """From here on this is another run: all before are rows of the log of the one that it was forked from.
+
+    Attributes:
+        at: When.
+        origin: The key of that run.
+        step: The last row that is its.
+        values: The update: whole values of fields, which all that is live sees from here on.
+        steps: The limit on steps from here on.
+        seconds: The limit on time.
+        turns: The limit on the turns of loops that have none of their own.
+        anew: What the limits count begins anew.
+        code: As in `RunResumed`.
+    """
+
+    at: float
+    origin: str
+    step: int
+    values: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    seconds: float | None = None
+    turns: int | None = None
+    anew: bool = False
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMoved:
+    """From here on the run goes on with another form of its graph; a replay may begin here.
+
+    Attributes:
+        at: When.
+        fingerprint: Of the new form.
+        version: Of the new graph.
+        was: The fingerprint of the form before.
+        was_version: The version of the graph before.
+        changes: What is not the same, one line each, for people.
+        position: Where the run stands in the new form, as `core.snapshot` writes it down.
+        values: Whole values of fields, which all that is live sees from here on.
+    """
+
+    at: float
+    fingerprint: str
+    version: str
+    was: str
+    was_version: str
+    changes: tuple[str, ...] = ()
+    position: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,10 +337,11 @@ class RunCancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
-    """Nothing more will happen, unless somebody retries."""
+    """Nothing more will happen, unless somebody retries; *reason* where the events before do not say why."""
 
     at: float
-    status: Literal["done", "failed", "cancelled", "stopped"]
+    status: Literal["done", "failed", "cancelled", "stopped", "dead"]
+    reason: str = ""
 
 
 Event: TypeAlias = (
@@ -227,14 +349,19 @@ Event: TypeAlias = (
     | NodeStarted
     | NodeFinished
     | NodeFailed
+    | StepDone
     | JoinAsked
     | QuestionAsked
     | Answered
     | DoubtSettled
     | LateResult
+    | Interrupted
+    | MessageRefused
     | LimitPassed
     | RunResumed
     | RunRetried
+    | RunForked
+    | RunMoved
     | RunCancelled
     | RunEnded
 )

@@ -14,12 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestra_graph.core import events as ev
+from orchestra_graph.core.fork import fork
 from orchestra_graph.core.revisions import Delta, Revision
-from orchestra_graph.core.run import Activation, Fan, Halt, RunState
+from orchestra_graph.core.run import Activation, Fan, Halt, RunState, StepRecord
 from orchestra_graph.core.status import fail, halt, set_status
 from orchestra_graph.core.step import Step
 
 __all__ = ["evolve"]
+
+
+_GOES_ON = (ev.RunResumed, ev.RunForked)
+"""Nobody drove the run before these: the time until then does not count."""
 
 
 def evolve(run: RunState, event: ev.Event) -> Sequence[Activation]:
@@ -31,7 +36,7 @@ def evolve(run: RunState, event: ev.Event) -> Sequence[Activation]:
         The activations that became live.
     """
     if event.at > run.last_at:
-        if len(run.live) > run.asking + run.failed and not isinstance(event, ev.RunResumed):
+        if len(run.live) > run.asking + run.receiving + run.failed and not isinstance(event, _GOES_ON):
             run.active += event.at - run.last_at
         run.last_at = event.at
     started = _HANDLERS[type(event)](run, event)
@@ -152,6 +157,12 @@ def _node_failed(run: RunState, event: ev.NodeFailed) -> list[Activation]:
     return step.started
 
 
+def _step_done(run: RunState, event: ev.StepDone) -> None:
+    activation = run.live.get(event.id)
+    if activation is not None:
+        activation.steps[event.index] = StepRecord(event.key, run.seq, event.value)
+
+
 def _join_asked(run: RunState, event: ev.JoinAsked) -> list[Activation]:
     wave = run.undecided.get(event.id)
     if wave is None:
@@ -205,7 +216,32 @@ def _limit_passed(run: RunState, event: ev.LimitPassed) -> list[Activation]:
     return step.started
 
 
-def _run_retried(run: RunState, event: ev.RunRetried) -> list[Activation]:
+def _interrupted(run: RunState, event: ev.Interrupted) -> list[Activation]:
+    step = Step(run, event.at)
+    step.reached.append((event.cap, (), None))
+    step.settle()
+    _fold_history(run)
+    return step.started
+
+
+def _run_forked(run: RunState, event: ev.RunForked) -> list[Activation]:
+    def go_on() -> list[Activation]:
+        started = _run_retried(run, event)
+        step = Step(run, event.at)
+        for activation in list(run.live.values()):  # what was in conflict, and is not set by the update
+            if activation.error is not None and activation.error.type == "MergeConflict":
+                activation.error = None
+                step.refuse_conflicts(activation)
+        return started
+
+    steps, seconds, turns = event.steps, event.seconds, event.turns
+    run.steps_allowed, run.seconds_allowed, run.turns_allowed = steps, seconds, turns
+    started = fork(run, event, go_on)
+    _fold_history(run)
+    return started
+
+
+def _run_retried(run: RunState, event: ev.RunRetried | ev.RunForked) -> list[Activation]:
     """Another go: what failed is ready again, and what a limit stopped has a new allowance."""
     run.halt = None
     run.status = "running"
@@ -217,7 +253,7 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> list[Activation]:
         tally.over = tally.over and run.plan.caps[index].edge is not None
     for activation in [a for a in run.live.values() if a.status == "failed"]:
         activation.attempt = 1
-        set_status(run, activation, "ready")
+        _put_up(run, activation)
     step = Step(run, event.at)
     refused, run.refused = run.refused, []
     for identity in refused:
@@ -228,7 +264,20 @@ def _run_retried(run: RunState, event: ev.RunRetried) -> list[Activation]:
     return step.started
 
 
+def _put_up(run: RunState, activation: Activation) -> None:
+    """An activation may go on: it may start, or it waits for its message."""
+    kind = run.plan.nodes[activation.vertex].kind
+    set_status(run, activation, "receiving" if kind == "receive" else "ready")
+
+
+def _run_moved(run: RunState, event: ev.RunMoved) -> None:
+    """The state behind a move is not folded onto the one before: it is made anew (`core.moving.moved`)."""
+    raise EngineBug("a move was folded into the state of the form before it")
+
+
 def _run_cancelled(run: RunState, event: ev.RunCancelled) -> None:
+    if run.status == "cancelled":  # somebody else was faster
+        return
     heads = run.heads
     run.result = run.revisions.merge(heads, run.lost).hold() if heads else None
     for activation in run.live.values():
@@ -251,14 +300,19 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[RunState, Any], list[Activation] | 
     ev.NodeStarted: _node_started,
     ev.NodeFinished: _node_finished,
     ev.NodeFailed: _node_failed,
+    ev.StepDone: _step_done,
     ev.JoinAsked: _join_asked,
     ev.QuestionAsked: _question_asked,
     ev.DoubtSettled: _doubt_settled,
     ev.Answered: _only_recorded,
     ev.LateResult: _only_recorded,
     ev.RunResumed: _only_recorded,
+    ev.MessageRefused: _only_recorded,
+    ev.Interrupted: _interrupted,
     ev.LimitPassed: _limit_passed,
     ev.RunRetried: _run_retried,
+    ev.RunForked: _run_forked,
+    ev.RunMoved: _run_moved,
     ev.RunCancelled: _run_cancelled,
     ev.RunEnded: _run_ended,
 }

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.topology import Discriminator, Key, Stamp
@@ -149,6 +149,10 @@ class Delta(NamedTuple):
         seq: The log row.
         replaced: Those of *writes* that set their field anew; what comes before them in logical order is gone.
         drops: Private fields of a call that is left here.
+        update: Nobody wrote it: it is the update of a fork, one delta in every live lineage. Of its fields, all that
+            stands before it in the log is gone.
+        after: Its node is gone since: it stands in logical order right behind that of *vertex*, and this is its place
+            among those that do.
     """
 
     id: str
@@ -159,6 +163,8 @@ class Delta(NamedTuple):
     seq: int
     replaced: Collection[str] = ()
     drops: Collection[str] = ()
+    update: bool = False
+    after: tuple[Any, ...] = ()
 
 
 class Revision:
@@ -231,8 +237,10 @@ class Revisions:
         view = parent.seen()
         if delta.writes or delta.drops:
             view = {name: cell for name, cell in view.items() if name not in delta.drops}
+            # An update has one writer in all lineages, and no revision of that number is ever asked for.
+            writer = -delta.seq if delta.update else self.count
             for name, value in delta.writes.items():
-                view[name] = self._written(view.get(name), name, value, delta, self.count)
+                view[name] = self._written(view.get(name), name, value, delta, writer)
         return self._add((parent,), delta, view)
 
     def merge(self, heads: Sequence[Revision], lost: Sequence[Revision] = ()) -> Revision:
@@ -318,11 +326,17 @@ class Revisions:
     def _merge_folded(self, view: dict[str, Cell], since: Sequence[Revision], gone: Collection[str]) -> None:
         deltas = [r.delta for r in since if r.delta is not None and not self.reducers.keys().isdisjoint(r.delta.writes)]
         if len(deltas) > 1:
-            deltas.sort(key=lambda delta: self._key(delta.vertex, delta.stamp, delta.discriminator))
+            deltas.sort(key=self._place)
+        updates = sorted((delta for delta in deltas if delta.update), key=lambda delta: delta.seq)
+        since_row = {name: delta.seq for delta in updates for name in delta.writes}
         for delta in deltas:
             for name in delta.writes:
-                if name in self.reducers and name not in gone:
+                if name in self.reducers and name not in gone and delta.seq >= since_row.get(name, 0):
                     view[name] = self._written(view.get(name), name, delta.writes[name], delta, 0)
+
+    def _place(self, delta: Delta) -> Key:
+        key = self._key(delta.vertex, delta.stamp, delta.discriminator)
+        return key if not delta.after else ((*cast("tuple[object, ...]", key[0]), delta.after), key[1])
 
     def _merge_plain(self, view: dict[str, Cell], heads: Sequence[Revision], since: Sequence[Revision]) -> None:
         names = {n for r in since if r.delta is not None for n in r.delta.writes if n not in self.reducers}

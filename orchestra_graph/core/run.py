@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.core.marking import Marking, Watcher
@@ -14,11 +14,24 @@ from orchestra_graph.core.revisions import Revision, Revisions, View
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.topology import Discriminator, Stamp
 
-__all__ = ["Activation", "Fan", "Halt", "RunState", "Status", "Tally", "Token", "Wave", "activation_id", "scope_prefix"]
+__all__ = [
+    "Activation",
+    "Fan",
+    "Halt",
+    "Move",
+    "RunState",
+    "Status",
+    "StepRecord",
+    "Tally",
+    "Token",
+    "Wave",
+    "activation_id",
+    "scope_prefix",
+]
 
-Status: TypeAlias = Literal["queued", "ready", "running", "retrying", "asking", "failed"]
+Status: TypeAlias = Literal["queued", "ready", "running", "retrying", "asking", "receiving", "failed"]
 """Of a live activation. ``queued``: its `each` runs as many as it may. ``ready``: may start. ``running``: handed to the
-driver. ``retrying``: waits for its next attempt. ``asking``: waits for a person. ``failed``: for good, unless the run
+driver. ``retrying``: waits for its next attempt. ``asking``: waits for a person. ``receiving``: waits for a message. ``failed``: for good, unless the run
 is retried."""
 
 
@@ -79,6 +92,38 @@ Fans: TypeAlias = tuple[tuple[Fan, int], ...]
 """The `each` passes around an item, outermost first, with the index in each."""
 
 
+class Move(NamedTuple):
+    """The run went on with another form of its graph; how rows before are read from then on.
+
+    Attributes:
+        seq: The log row that says so.
+        fingerprint: Of the form before.
+        version: Of that graph.
+        fields: What fields of that form are called now, where that is something else; None: their values are left.
+        edges: The edges of that form that the new one has, by index.
+    """
+
+    seq: int
+    fingerprint: str
+    version: str
+    fields: Mapping[str, str | None]
+    edges: Mapping[int, int]
+
+
+class StepRecord(NamedTuple):
+    """A step inside of a node that is done.
+
+    Attributes:
+        key: What the node calls it.
+        seq: The log row that says so.
+        value: What came of it, as plain data.
+    """
+
+    key: str
+    seq: int
+    value: Any
+
+
 @dataclass(slots=True, eq=False)
 class Activation:
     """A node that runs, or is about to.
@@ -102,6 +147,7 @@ class Activation:
         retry_at: When the next attempt is due.
         doubt: A person was asked whether an irreversible node happened.
         cause: The error that led here, over an `on_error` edge.
+        steps: What is done inside of it, by the place among its steps; kept until it ends, whatever attempt it is.
     """
 
     id: str
@@ -122,6 +168,7 @@ class Activation:
     retry_at: float | None = None
     doubt: bool = False
     cause: ErrorInfo | None = None
+    steps: dict[int, StepRecord] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -231,6 +278,7 @@ class RunState:
         refused: Activations that a limit on turns stopped.
         tallies: What limits of loops count, by the limit's index and the instance of what it limits.
         closed: Questions that were withdrawn by the last events; whoever folds takes them out.
+        moves: When it went on with another form of its graph, the earliest first.
         led_on: Edges of limits that were followed by the last events; the same.
         status: Of the run.
         seq: The number of the next event.
@@ -240,6 +288,8 @@ class RunState:
         running: How many activations the driver runs.
         retrying: How many wait for their next attempt.
         asking: How many wait for a person.
+        receiving: How many wait for a message.
+        awaited: The activations that do, by channel, in the order in which they came there.
         failed: How many have failed for good.
         active: Seconds in which the run had something to do other than wait for people, since the last retry.
         last_at: When the last event was.
@@ -265,6 +315,7 @@ class RunState:
     tallies: dict[tuple[int, Stamp], Tally] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
     led_on: list[int] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
     status: RunStatus = "running"
     seq: int = 0
     steps: int = 0
@@ -273,6 +324,8 @@ class RunState:
     running: int = 0
     retrying: int = 0
     asking: int = 0
+    receiving: int = 0
+    awaited: dict[str, dict[str, None]] = field(default_factory=dict)
     failed: int = 0
     active: float = 0.0
     last_at: float = 0.0

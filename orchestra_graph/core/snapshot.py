@@ -13,15 +13,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestra_graph.core import events as ev
+from orchestra_graph.core.fork import delta_of
 from orchestra_graph.core.revisions import Cell, Conflict, Delta, Folded, Grown, Plain, Revision, View, history
-from orchestra_graph.core.run import Activation, Fan, Fans, Halt, RunState, Status, Tally, Token, Wave, activation_id
+from orchestra_graph.core.run import (
+    Activation,
+    Fan,
+    Fans,
+    Halt,
+    Move,
+    RunState,
+    Status,
+    StepRecord,
+    Tally,
+    Token,
+    Wave,
+    activation_id,
+)
 from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.plan import Plan
 
-__all__ = ["FORMAT", "freeze", "is_known", "needed", "thaw"]
+__all__ = ["ACTIVATION", "FORMAT", "freeze", "is_known", "needed", "needed_by", "thaw"]
 
-FORMAT = 2
+FORMAT = 3
 """The form of what is written here. The log is the truth: a snapshot of another form is left, and the log replayed."""
 
 _COUNTS = (
@@ -38,7 +52,7 @@ _COUNTS = (
     "keeps",
     "refused",
 )
-_ACTIVATION = ("status", "attempt", "since", "started", "asked", "question", "to", "expires_at", "retry_at", "doubt")
+ACTIVATION = ("status", "attempt", "since", "started", "asked", "question", "to", "expires_at", "retry_at", "doubt")
 
 
 def freeze(run: RunState) -> str:
@@ -53,7 +67,11 @@ def is_known(body: str) -> bool:
 
 def needed(body: str) -> list[int]:
     """The log rows that `thaw` will ask for, in order."""
-    frozen = json.loads(body)
+    return needed_by(json.loads(body))
+
+
+def needed_by(frozen: Mapping[str, Any]) -> list[int]:
+    """`needed`, of a text that was parsed."""
     seqs = {seq for _, _, seq, _ in frozen["revisions"] if seq is not None}
     for cells in [frozen["base"], *(fan["cells"] for fan in frozen["fans"])]:
         for cell in cells.values():
@@ -62,18 +80,23 @@ def needed(body: str) -> list[int]:
             elif "rows" in cell:
                 seqs.update(_unpack(cell["rows"]))
     seqs |= {fan["seq"] for fan in frozen["fans"] if fan["made"]}
+    for activation in [*frozen["live"], *(one for wave in frozen["waves"] for one in wave[5])]:
+        seqs.update(_unpack(activation[7]))
     return sorted(seqs)
 
 
-def thaw(plan: Plan, body: str, rows: Mapping[int, ev.Event]) -> RunState:
+def thaw(
+    plan: Plan, body: str | Mapping[str, Any], rows: Mapping[int, ev.Event], *, settled: bool = True
+) -> RunState:
     """Make the state of a run again.
 
     Args:
         plan: The graph, of the same fingerprint.
-        body: What `freeze` gave.
+        body: What `freeze` gave, as text or parsed.
         rows: The events of the log rows that `needed` named.
+        settled: Every join in there has been asked. Where not, whoever thaws asks them.
     """
-    return _Thawer(plan, json.loads(body), rows).run()
+    return _Thawer(plan, json.loads(body) if isinstance(body, str) else body, rows, settled).run()
 
 
 # -- writing -------------------------------------------------------------------------------------------
@@ -107,7 +130,13 @@ class _Freezer:
         frozen["lost"] = [r.index for r in lost]
         frozen["result"] = None if run.result is None else run.result.index
         frozen["fans"] = [self._fan(fan) for fan in self.fan_list]
+        frozen["ids"] = {of: a.id for a in (*run.live.values(), *excused) if (of := self._computed(a)) != a.id}
+        frozen["moves"] = [[m.seq, m.fingerprint, m.version, dict(m.fields), list(m.edges.items())] for m in run.moves]
         return frozen
+
+    def _computed(self, a: Activation) -> str:
+        """What an activation would be called; one that began under another name of its node is still called by it."""
+        return activation_id(self.run.name(a.vertex), a.stamp, a.discriminator)
 
     def _cells(self, view: View) -> dict[str, Any]:
         return {name: self._cell(name, cell) for name, cell in view.items()}
@@ -123,8 +152,9 @@ class _Freezer:
 
     def _activation(self, a: Activation) -> list[Any]:
         errors = [_error_out(a.error), _error_out(a.cause)]
-        more = [getattr(a, name) for name in _ACTIVATION]
-        return [a.vertex, a.stamp, a.discriminator, a.revision.index, self._fans_of(a.fans), errors, more]
+        more = [getattr(a, name) for name in ACTIVATION]
+        steps = _pack([step.seq for step in a.steps.values()])
+        return [a.vertex, a.stamp, a.discriminator, a.revision.index, self._fans_of(a.fans), errors, more, steps]
 
     def _wave(self, wave: Wave) -> list[Any]:
         excused, tokens = [self._activation(a) for a in wave.excused], [self._token(t) for t in wave.tokens]
@@ -153,7 +183,10 @@ def _revision_out(revision: Revision) -> list[Any]:
 
 
 def _place_of(delta: Delta | None) -> Any:
-    return None if delta is None else [delta.vertex, delta.stamp, delta.discriminator]
+    if delta is None:
+        return None
+    more = [delta.after, delta.id] if delta.after else []
+    return [delta.vertex, delta.stamp, delta.discriminator, *more]
 
 
 def _error_out(error: ev.ErrorInfo | None) -> list[str] | None:
@@ -201,8 +234,8 @@ def _tuples(value: Any) -> Any:
 
 
 class _Thawer:
-    def __init__(self, plan: Plan, frozen: Mapping[str, Any], rows: Mapping[int, ev.Event]):
-        self.plan, self.frozen, self.rows = plan, frozen, rows
+    def __init__(self, plan: Plan, frozen: Mapping[str, Any], rows: Mapping[int, ev.Event], settled: bool):
+        self.plan, self.frozen, self.rows, self.settled = plan, frozen, rows, settled
         self.made = RunState.of(plan)
         self.revisions: dict[int, Revision] = {}
         self.fans: list[Fan] = []
@@ -217,8 +250,9 @@ class _Thawer:
             self._activation(item)
         for item in frozen["waves"]:
             self._wave(item)
-        for wave in run.waves.values():
+        for wave in run.waves.values() if self.settled else ():
             self._watch(wave)
+        run.tallies = {key: tally for key, tally in run.tallies.items() if tally.inside}
         run.lost = [self.revisions[index].hold() for index in frozen["lost"]]
         run.result = None if frozen["result"] is None else self.revisions[frozen["result"]].hold()
         run.turns = {(vertex, _tuples(scope)): count for vertex, scope, count in frozen["turns"]}
@@ -228,6 +262,10 @@ class _Thawer:
             status, reason, limit, allowed, errors, final = frozen["halt"]
             listed = tuple((identity, ev.ErrorInfo(kind, text)) for identity, kind, text in errors)
             run.halt = Halt(status, reason, limit, allowed, listed, final)
+        run.moves = [
+            Move(seq, fingerprint, version, fields, dict(edges))
+            for seq, fingerprint, version, fields, edges in frozen.get("moves", ())
+        ]
         run.revisions.count = frozen["count"]
         for revision in self.revisions.values():
             if not revision.holders and revision.children < 2:
@@ -254,16 +292,20 @@ class _Thawer:
             self.revisions[index] = make(index, tuple(self.revisions[p] for p in parents), delta, None)
 
     def _delta(self, seq: int, place: Any) -> Delta:
-        vertex, stamp, discriminator = place
-        identity = activation_id(self.made.name(vertex), stamp, discriminator)
+        vertex, stamp, discriminator, *more = place
         event = self.rows[seq]
+        if isinstance(event, ev.RunForked | ev.RunMoved):
+            return delta_of(event, seq, self.made.revisions.reducers)
+        after, identity = more or ((), activation_id(self.made.name(vertex), stamp, discriminator))
         replaced = event.replaced if isinstance(event, ev.NodeFinished) else ()
-        drops = self.plan.drops(vertex)
-        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced, drops)
+        drops = () if after else self.plan.drops(vertex)
+        return Delta(
+            identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced, drops, after=after
+        )
 
     def _writes(self, seq: int) -> Mapping[str, Any]:
         event = self.rows[seq]
-        if isinstance(event, ev.RunStarted):
+        if isinstance(event, ev.RunStarted | ev.RunForked | ev.RunMoved):
             return event.values
         if isinstance(event, ev.NodeFinished):
             return event.writes
@@ -278,9 +320,12 @@ class _Thawer:
             return Plain(self._writes(seq)[name], writer, seq)
         if "rows" in cell:
             seqs = _unpack(cell["rows"])
+            if not self.made.revisions.reducers[name].grows:  # an outline, which knows no values
+                return Folded(None)
             return Grown([item for seq in seqs for item in self._writes(seq)[name]], seqs)
         if "value" in cell:
-            return Folded(self.plan.codec.fields[name].load(cell["value"]))
+            codec = self.plan.codec.fields.get(name)  # an outline has none
+            return Folded(None if codec is None else codec.load(cell["value"]))
         return Conflict(tuple(cell["conflict"]), cell["why"])
 
     def _fan(self, frozen: Mapping[str, Any]) -> Fan:
@@ -303,12 +348,13 @@ class _Thawer:
             activation.fans[-1][0].queue(activation.id)
 
     def _made_activation(self, frozen: Sequence[Any]) -> tuple[Activation, Status]:
-        vertex, stamp, discriminator, revision, fans, errors, more = frozen
-        values = dict(zip(_ACTIVATION, more, strict=True))
+        vertex, stamp, discriminator, revision, fans, errors, more, steps = frozen
+        values = dict(zip(ACTIVATION, more, strict=True))
         status: Status = "ready" if values["status"] == "running" else values["status"]
         stamp, discriminator = _tuples(stamp), _tuples(discriminator)
+        computed = activation_id(self.made.name(vertex), stamp, discriminator)
         activation = Activation(
-            id=activation_id(self.made.name(vertex), stamp, discriminator),
+            id=self.frozen.get("ids", {}).get(computed, computed),
             vertex=vertex,
             stamp=stamp,
             discriminator=discriminator,
@@ -316,9 +362,16 @@ class _Thawer:
             fans=self._fans_of(fans),
             error=_error_in(errors[0]),
             cause=_error_in(errors[1]),
+            steps=dict(self._step(seq) for seq in _unpack(steps)),
             **{**values, "status": "queued"},
         )
         return activation, status
+
+    def _step(self, seq: int) -> tuple[int, StepRecord]:
+        event = self.rows[seq]
+        if not isinstance(event, ev.StepDone):
+            raise EngineBug(f"log row {seq} is no step, but a snapshot refers to it")
+        return event.index, StepRecord(event.key, seq, event.value)
 
     def _wave(self, frozen: Sequence[Any]) -> None:
         join, stamp, fired, asked, tokens, excused, fans = frozen
@@ -341,6 +394,6 @@ class _Thawer:
         run.marking.enter(vertex, stamp, item)
         for index in self.plan.tallied.get(vertex, ()):
             key = index, stamp[: self.plan.caps[index].depth]
-            run.tallies[key].inside += 1
+            run.tallies.setdefault(key, Tally(self.frozen["active"])).inside += 1
         for fan, place in fans:
             fan.enter(place)

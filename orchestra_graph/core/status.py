@@ -10,7 +10,7 @@ from orchestra_graph.core.run import Activation, Halt, RunState, Status
 
 __all__ = ["fail", "halt", "set_status"]
 
-_COUNTED = ("running", "retrying", "asking", "failed")
+_COUNTED = ("running", "retrying", "asking", "receiving", "failed")
 
 
 def set_status(run: RunState, activation: Activation, status: Status | Literal["gone"]) -> None:
@@ -20,6 +20,11 @@ def set_status(run: RunState, activation: Activation, status: Status | Literal["
         run.ready.pop(activation.id, None)
     if status == "ready":
         run.ready[activation.id] = None
+    if "receiving" in (before, status):
+        awaited = run.awaited.setdefault(run.plan.nodes[activation.vertex].channel, {})
+        awaited.pop(activation.id, None)
+        if status == "receiving":
+            awaited[activation.id] = None
     if before in _COUNTED:
         setattr(run, before, getattr(run, before) - 1)
     if status in _COUNTED:

@@ -156,7 +156,7 @@ class Tokens:
         """An activation may start, unless its node has had its turns."""
         run = self.run
         node = run.plan.nodes[activation.vertex]
-        set_status(run, activation, "ready")
+        set_status(run, activation, "receiving" if node.kind == "receive" else "ready")
         allowed = run.turns_allowed if node.counts_turns else node.turns
         if allowed is None:
             return

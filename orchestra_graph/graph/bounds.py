@@ -68,8 +68,10 @@ class Bounds:
     def _around(self, bound: Bound) -> tuple[frozenset[int], int]:
         """What a limit of a node covers: the loop around it; of a graph that stands there, its inside, too."""
         loop, depth = self._topology.loop_around(bound.vertex)
+        if bound.declared.kind == "message":
+            self._begins_loop(bound, depth)
         members = loop.union(*(frame.members for frame in self._layout.frames[1:] if frame.enter in loop))
-        if bound.then in members:
+        if bound.then in members and bound.declared.kind != "message":
             name, then = self._name(bound.vertex), self._name(bound.then)
             self._problem(
                 "then-inside",
@@ -78,6 +80,20 @@ class Bounds:
                 f"graph.limit({name}, ..., then=...)   of a node behind the loop",
             )
         return members, depth
+
+    def _begins_loop(self, bound: Bound, depth: int) -> None:
+        """What interrupts begins the next turn of its loop: it must be where turns begin, and there must be one loop."""
+        loops = [r for r in self._topology.regions if r.head == bound.vertex and len(r.members) > 1]
+        if depth or not loops or bound.frame.parent is not None:
+            name = self._name(bound.vertex)
+            self._problem(
+                "interrupt-place",
+                f"'{name}' interrupts, but it is not the first node of a loop of the graph (which stands in no other "
+                f"loop, each or graph)",
+                bound.declared.where,
+                f"graph.start({name})   ...   graph.edge(last, {name})\n"
+                f"Or let it wait beside the work:   graph.edge(before, [work, {name}])   graph.race(work, {name})",
+            )
 
     def _then_apart(self, bound: Bound) -> None:
         """Where a limit of a whole graph leads to must not have run before: it would run again, under the same id."""
@@ -103,7 +119,9 @@ class Bounds:
         From an inner loop that a limit only leads out of, the outer one would go round for ever.
         """
         for bound in self._made.bounds:
-            if bound.declared.place is None or bound.vertex not in region.members:
+            if bound.declared.place is None or bound.declared.kind == "message":
+                continue
+            if bound.vertex not in region.members:
                 continue
             innermost = self._topology.chain[bound.vertex][-1] == region.index
             if innermost or (bound.declared.kind == "turns" and bound.then is None):

@@ -40,7 +40,9 @@ def _withdrawals(subject: Subject, node: PlanNode) -> Iterator[str]:
         if rule.cancel_rest and topology.only_to(vertex, join) and topology.reaches(vertex, join):
             yield f"the join '{subject.name(join)}', which cancels the rest,"
     for cap in plan.caps:
-        if cap.kind == "seconds" and cap.edge is not None and vertex in cap.members:
+        if cap.kind == "message" and vertex in cap.members:
+            yield f"a message to '{subject.name(cap.vertex)}' that interrupts"
+        elif cap.kind == "seconds" and cap.edge is not None and vertex in cap.members:
             yield f"the limit of {cap.allowed:g} seconds that leads to '{subject.name(plan.edges[cap.edge].target)}'"
 
 

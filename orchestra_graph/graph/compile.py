@@ -240,6 +240,7 @@ class _Compiler:
             writes=signature.writes,
             answer=signature.answer,
             optional=signature.optional,
+            channel=node.options.channel,
             where=node.where,
             **common,
         )

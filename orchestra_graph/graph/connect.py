@@ -10,7 +10,7 @@ from orchestra_graph.graph.choices import wrong_with
 from orchestra_graph.graph.declared import DeclaredEach, DeclaredEdge, DeclaredLimit, DeclaredSwitch, Part
 from orchestra_graph.graph.edges import Edge, EdgeKind, Group, label_of
 from orchestra_graph.graph.layout import Frame, Layout
-from orchestra_graph.graph.node import END, Place, Placed, Step
+from orchestra_graph.graph.node import END, Node, Place, Placed, Step
 from orchestra_graph.graph.policies import JoinRule
 from orchestra_graph.graph.reads import takes_several
 from orchestra_graph.graph.signature import choice_reads
@@ -301,6 +301,17 @@ class _Connector:
                 edge = self._edge(source, then, "limit", cap.where, label=label)
                 self._group(source, Group(kind="limit", edges=(edge,), where=cap.where))
             self.made.bounds.append(Bound(vertex, edge, then, cap, self.frame))
+        for name, part in self.declaration.steps.items():
+            if isinstance(part.what, Node) and part.what.options.interrupts:
+                self._interrupt(name, part.what)
+
+    def _interrupt(self, name: str, node: Node[Any]) -> None:
+        """A message that interrupts acts like a limit of the loop, and leads to its next turn."""
+        vertex, where = self.frame.entries[name], node.where
+        edge = self._edge(vertex, vertex, "limit", where, label="a message interrupts")
+        self._group(vertex, Group(kind="limit", edges=(edge,), where=where))
+        cap = DeclaredLimit(place=name, kind="message", allowed=0, then=name, where=where)
+        self.made.bounds.append(Bound(vertex, edge, vertex, cap, self.frame))
 
     def _ends(self) -> None:
         for end in self.declaration.ends:

@@ -112,7 +112,7 @@ class DeclaredLimit:
     """One of the numbers of a call of `limit`; *place* is None for the graph itself."""
 
     place: Place | None
-    kind: Literal["turns", "steps", "seconds"]
+    kind: Literal["turns", "steps", "seconds", "message"]
     allowed: float
     then: Place | None
     where: str

@@ -42,9 +42,11 @@ __all__ = [
     "Target",
     "ask",
     "node",
+    "receive",
 ]
 
 Function = TypeVar("Function", covariant=True)
+NodeKind: TypeAlias = Literal["work", "ask", "receive"]
 Work = TypeVar("Work", bound=Callable[..., object])
 Asking = TypeVar("Asking", bound="Callable[..., Question[Any] | Awaitable[Question[Any] | None] | None]")
 T = TypeVar("T")
@@ -96,7 +98,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How a node is to be run: the arguments of `@node` and `@ask`."""
+    """How a node is to be run: the arguments of `@node`, `@ask` and `receive`."""
 
     writes: str | None = None
     retry: Retry = ONCE
@@ -104,15 +106,17 @@ class NodeOptions:
     effect: Effect = "external"
     unattended: bool = False
     cache: Cache | None = None
+    channel: str = ""
+    interrupts: bool = False
 
 
 class Node(Step, Generic[Function]):
-    """A function as a step of a graph; made by `@node` and `@ask`. Called, it is the function.
+    """A function as a step of a graph; made by `@node`, `@ask` and `receive`. Called, it is the function.
 
     Attributes:
         fn: The function.
         name: Its name in graphs, logs and pictures.
-        kind: ``"work"`` or ``"ask"``.
+        kind: ``"work"``, ``"ask"`` or ``"receive"``.
         options: How it is run.
         where: ``file.py:12``, for messages.
     """
@@ -130,9 +134,10 @@ class Node(Step, Generic[Function]):
         fn: Callable[..., Any],
         *,
         name: str | None,
-        kind: Literal["work", "ask"],
+        kind: NodeKind,
         options: NodeOptions,
         scope: Mapping[str, Any] | None = None,
+        place: str = "",
     ):
         given = name or getattr(fn, "__name__", None)
         if given is None:
@@ -142,6 +147,7 @@ class Node(Step, Generic[Function]):
         self.kind = kind
         self.options = options
         self.scope = dict(scope or {})
+        self.place = place
         self.__doc__ = getattr(fn, "__doc__", None)
         self.__name__ = given
         self.__qualname__ = getattr(fn, "__qualname__", given)
@@ -152,7 +158,9 @@ class Node(Step, Generic[Function]):
 
     @property
     def where(self) -> str:
-        """The file and line of the function."""
+        """The file and line of the function; of a node without one, where it was made."""
+        if self.place:
+            return self.place
         code = getattr(inspect.unwrap(self.fn), "__code__", None)
         return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
@@ -160,12 +168,12 @@ class Node(Step, Generic[Function]):
         return self.__qualname__
 
     def __repr__(self) -> str:
-        return f"<{'ask' if self.kind == 'ask' else 'node'} {self.name}>"
+        return f"<{'node' if self.kind == 'work' else self.kind} {self.name}>"
 
     def altered(self, **options: Any) -> Node[Function]:
         """The same function, run otherwise: *options* are those of `NodeOptions`."""
         changed = replace(self.options, **options)
-        return Node(self.fn, name=self.name, kind=self.kind, options=changed, scope=self.scope)
+        return Node(self.fn, name=self.name, kind=self.kind, options=changed, scope=self.scope, place=self.place)
 
 
 class Placed(Step):
@@ -275,3 +283,47 @@ def ask(*, writes: str, name: str | None = None) -> AskDecorator:
         name: The node's name; the function's own where left out.
     """
     return cast("AskDecorator", lambda fn: _make(fn, name, "ask", NodeOptions(writes=writes, effect="idempotent")))
+
+
+@overload
+def receive(
+    channel: str, payload: type[T], /, *, writes: str | None = None, name: str | None = None, interrupts: bool = False
+) -> Node[Callable[[], T]]: ...
+@overload
+def receive(
+    channel: str, payload: Any, /, *, writes: str | None = None, name: str | None = None, interrupts: bool = False
+) -> Node[Callable[[], Any]]: ...
+def receive(
+    channel: str, payload: Any, /, *, writes: str | None = None, name: str | None = None, interrupts: bool = False
+) -> Any:
+    """Make a node that waits for a message from outside: what `Run.send` puts into a channel.
+
+        hear = receive("user", str, writes="text")
+
+    The run is parked until a message comes. The oldest message of the channel that nobody has taken is taken by the
+    commit of the node: one that is withdrawn while it waits takes nothing, and of several that wait on one channel the
+    first to have come there takes it.
+
+    Args:
+        channel: Which messages.
+        payload: What a message is: a type. Messages that do not fit are refused.
+        writes: The field that takes the payload. Left out: the payload is a `Patch` (or TypedDict, NamedTuple) that
+            names the fields, or it is written nowhere.
+        name: The node's name; that of the channel where left out.
+        interrupts: A message that is sent with ``busy="interrupt"`` while the loop around this node is at work
+            withdraws that work, and the loop begins its next turn here, with all that was written so far. The node must
+            be the first of a loop of the graph.
+    """
+
+    def received() -> Any:
+        raise TypeError(f"the node '{name or channel}' waits for a message: it cannot be called")
+
+    received.__annotations__ = {"return": payload}
+    frame = sys._getframe(1)
+    return Node(
+        received,
+        name=name or channel,
+        kind="receive",
+        options=NodeOptions(writes=writes, effect="idempotent", channel=channel, interrupts=interrupts),
+        place=f"{frame.f_code.co_filename}:{frame.f_lineno}",
+    )

@@ -19,7 +19,7 @@ from orchestra_graph.state.schema import Schema, State
 
 __all__ = ["Call", "Cap", "Param", "Plan", "PlanNode", "Shape", "Transfer", "WriteSpec", "fingerprint_of", "form_of"]
 
-NodeKind = Literal["start", "work", "ask", "end", "enter", "leave"]
+NodeKind = Literal["start", "work", "ask", "receive", "end", "enter", "leave"]
 ParamKind = Literal["field", "state", "view", "context", "item", "resource"]
 Shape = dict[str, Any]
 """The form of a graph as JSON: what its fingerprint is made of, what a database keeps beside a run, and what
@@ -110,7 +110,7 @@ class Cap:
 
     Attributes:
         kind: What is counted: starts of *vertex*; nodes that have finished inside; seconds in which something was to be
-            done inside.
+            done inside. ``message``: nothing; it is reached by a message that interrupts.
         allowed: How much.
         vertex: The node that it was said of; for a whole (sub)graph the vertex before it.
         edge: Where the run goes on when it is reached; None: it stops.
@@ -118,7 +118,7 @@ class Cap:
         depth: How many regions are around all of them: with the same coordinates there, items belong together.
     """
 
-    kind: Literal["turns", "steps", "seconds"]
+    kind: Literal["turns", "steps", "seconds", "message"]
     allowed: float
     vertex: int
     edge: int | None
@@ -133,12 +133,13 @@ class PlanNode:
     Attributes:
         index: Its vertex in the topology.
         name: Its name; ``START`` and ``END`` for the two that no user writes.
-        kind: ``start``, ``work``, ``ask`` or ``end``; ``enter`` and ``leave`` for a graph that stands there.
-        node: The declared node; None for all but work and ask.
+        kind: ``start``, ``work``, ``ask``, ``receive`` or ``end``; ``enter`` and ``leave`` for a graph that stands
+            there.
+        node: The declared node; None for all but work, ask and receive.
         params: The parameters of its function.
         reads: The fields among them (all fields, for a parameter of the state's own type).
         writes: What it writes.
-        answer: For a question: the type of the answer.
+        answer: For a question: the type of the answer; for a channel: that of a message.
         optional: For a question: it may ask nobody.
         groups: Its out-edges.
         turns: How often it may run in one instance of the `each` around it, where that was said.
@@ -146,6 +147,7 @@ class PlanNode:
         call: The index of the call that it stands in, or None.
         transfers: Of ``enter`` and ``leave``: what it writes.
         terminates: It ends the (sub)graph, and how.
+        channel: Of ``receive``: which messages it takes.
         where: File and line.
     """
 
@@ -164,6 +166,7 @@ class PlanNode:
     call: int | None = None
     transfers: tuple[Transfer, ...] = ()
     terminates: Literal["done", "failed"] | None = None
+    channel: str = ""
     where: str = ""
 
     @property
@@ -243,7 +246,7 @@ class Plan:
         """For a vertex the caps around it that count steps or seconds."""
         found: dict[int, tuple[int, ...]] = {}
         for index, cap in enumerate(self.caps):
-            for vertex in cap.members if cap.kind != "turns" else ():
+            for vertex in cap.members if cap.kind in ("steps", "seconds") else ():
                 found[vertex] = (*found.get(vertex, ()), index)
         return found
 
@@ -252,6 +255,21 @@ class Plan:
         """For a vertex whose turns are limited the cap that does it: the lowest."""
         caps = [i for i, cap in enumerate(self.caps) if cap.kind == "turns"]
         return {self.caps[i].vertex: i for i in sorted(caps, key=lambda i: -self.caps[i].allowed)}
+
+    @cached_property
+    def interrupted(self) -> Mapping[str, tuple[int, ...]]:
+        """For a channel the caps that are reached by a message which interrupts."""
+        found: dict[str, tuple[int, ...]] = {}
+        for index, cap in enumerate(self.caps):
+            if cap.kind == "message":
+                channel = self.nodes[cap.vertex].channel
+                found[channel] = (*found.get(channel, ()), index)
+        return found
+
+    @cached_property
+    def channels(self) -> Mapping[str, PlanNode]:
+        """The channels, each with a node that takes its messages."""
+        return {node.channel: node for node in self.nodes if node.kind == "receive"}
 
     @cached_property
     def opens(self) -> Mapping[int, Call]:
@@ -286,6 +304,7 @@ def form_of(shape: Shape) -> Shape:
     groups = [[_unlimited(group) for group in groups] for groups in shape.get("groups", [])]
     edges = [{**e, "label": ""} if e["kind"] == "limit" else e for e in shape.get("edges", [])]
     form = {**shape, "nodes": nodes, "groups": groups, "edges": edges}
+    form.pop("channels", None)  # what a message looks like may change; which channels there are, nodes say
     return {**form, "caps": [_unlimited(cap) for cap in shape["caps"]]} if "caps" in shape else form
 
 

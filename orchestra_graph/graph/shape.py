@@ -9,7 +9,9 @@ from orchestra_graph.graph.edges import label_of
 from orchestra_graph.graph.plan import Cap, Plan, PlanNode, Shape
 from orchestra_graph.graph.policies import EACH_ONE, GATHER, JoinRule
 from orchestra_graph.graph.signature import type_name
+from orchestra_graph.state.codec import JsonCodec
 from orchestra_graph.state.schema import FieldSpec
+from orchestra_graph.state.storable import unstorable
 
 __all__ = ["rules_in", "shape_of_plan"]
 
@@ -37,6 +39,7 @@ def shape_of_plan(plan: Plan) -> Shape:
         ],
         "races": [list(race) for race in plan.races],
         "caps": [_cap(cap) for cap in plan.caps],
+        "channels": {channel: _channel(node) for channel, node in plan.channels.items()},
     }
     return {**shape, **{name: value for name, value in more.items() if value}}
 
@@ -61,7 +64,14 @@ def _node(node: PlanNode) -> dict[str, Any]:
         "counts_turns": node.counts_turns,
         "optional": node.optional,
     }
-    return shaped if node.terminates is None else {**shaped, "terminates": node.terminates}
+    more = {"terminates": node.terminates, "channel": node.channel}
+    return {**shaped, **{name: value for name, value in more.items() if value}}
+
+
+def _channel(node: PlanNode) -> dict[str, Any]:
+    """What a message looks like: for those who send one and have no code."""
+    schema = None if unstorable(node.answer) else JsonCodec(node.name, node.answer).schema
+    return {"type": type_name(node.answer), "schema": schema}
 
 
 def _scope(scope: Any) -> dict[str, Any]:

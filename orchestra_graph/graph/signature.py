@@ -130,6 +130,8 @@ class _Reader:
             )
         elif self.node.kind == "ask":
             self._question(hints["return"])
+        elif self.node.kind == "receive":
+            self._message(hints["return"])
         else:
             self._returns(hints["return"])
         return self.found
@@ -314,6 +316,12 @@ class _Reader:
             certain=frozenset(always),
             names={name: field for name, field in self.outputs.items() if name in given},
         )
+
+    def _message(self, payload: Any) -> None:
+        self.found.answer = payload
+        patch = isinstance(payload, type) and (issubclass(payload, Patch) or is_typed_dict(payload))
+        if self.single is not None or patch or (isinstance(payload, type) and hasattr(payload, "_fields")):
+            self._returns(payload)
 
     def _question(self, annotation: Any) -> None:
         members = get_args(annotation) if get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)

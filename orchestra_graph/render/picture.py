@@ -159,6 +159,7 @@ _FORMS: Final[Mapping[str, NodeForm]] = {
     "start": "start",
     "end": "end",
     "ask": "person",
+    "receive": "person",
     "enter": "point",
     "leave": "point",
 }
@@ -205,6 +206,7 @@ _RUN_WORDS: Final[Mapping[RunStatus, str]] = {
     "failed": "✗ failed",
     "cancelled": "⊘ cancelled",
     "stopped": "■ stopped by a limit",
+    "dead": "✝ dead: its processes died",
 }
 _FRAME_KINDS: Final[Mapping[str, FrameKind]] = {"loop": "loop", "scope": "each", "call": "call"}
 _TRUTH: Final[Mapping[str, str]] = {"True": "{}", "False": "not {}"}
@@ -284,6 +286,8 @@ def _said(text: str) -> str:
 def _kind_notes(vertex: Vertex) -> tuple[str, ...]:
     if vertex.kind == "ask":
         return ("may ask a person",) if vertex.optional else ("asks a person",)
+    if vertex.kind == "receive":
+        return ("waits for a message",)
     return ("irreversible",) if vertex.irreversible else ()
 
 

@@ -20,7 +20,7 @@ Status = Literal["failed", "waiting", "retrying", "running", "ready", "done", "w
 STATUSES: Final[tuple[Status, ...]] = ("failed", "waiting", "retrying", "running", "ready", "done", "withdrawn")
 """What an activation can be; the first that any activation of a node has is the node's."""
 
-ENDED: Final = frozenset({"done", "failed", "cancelled", "stopped"})
+ENDED: Final = frozenset({"done", "failed", "cancelled", "stopped", "dead"})
 """The statuses of a run that has ended: what was not started by then is skipped."""
 
 

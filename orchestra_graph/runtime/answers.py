@@ -22,9 +22,11 @@ from orchestra_graph.core.run import Activation
 from orchestra_graph.errors import BadWrite, NotStorable, WrongAnswer
 from orchestra_graph.graph.plan import Plan, PlanNode
 from orchestra_graph.graph.question import Question
+from orchestra_graph.runtime.by_schema import wrong_by_schema
 from orchestra_graph.runtime.journal import text
 from orchestra_graph.runtime.outcomes import example_answer
-from orchestra_graph.state.codec import JsonCodec, first_line
+from orchestra_graph.runtime.wellformed import object_in, reading
+from orchestra_graph.state.codec import JsonCodec, first_line, parse
 from orchestra_graph.state.reducers import Replace, operand_and_whole
 from orchestra_graph.store.base import QuestionRow
 
@@ -145,30 +147,36 @@ def accept_answer(plan: Plan, question: str, value: Any, *, parsed_json: bool) -
 
 
 def same_answer(plan: Plan | None, question: str, one: str, other: str) -> bool:
-    """Whether two answers to a question say the same; without the plan, whether they look the same."""
-    if plan is None:
-        return bool(json.loads(one) == json.loads(other))
-    return answer_codec(node_of(plan, question)).same(json.loads(one), json.loads(other))
+    """Whether two answers to a question say the same; without the plan, whether they look the same.
+
+    One that cannot be read is like no other.
+    """
+    try:
+        parsed, given = parse(one), parse(other)
+    except (ValueError, TypeError):
+        return one == other
+    return bool(parsed == given) if plan is None else answer_codec(node_of(plan, question)).same(parsed, given)
 
 
-def check_by_schema(row: QuestionRow, value: Any) -> str:
+def check_by_schema(row: QuestionRow, value: Any, url: str = "the database") -> str:
     """Check an answer where the code is not at hand, by the schema stored with the question.
 
     Raises:
         WrongAnswer: It does not fit.
+        StoreBroken: The schema is none that an answer can be checked by.
+        StoreSealed: It is encrypted.
     """
-    import jsonschema
-
-    schema = json.loads(row.schema)
+    what = f"question '{row.id}': the schema of its answer"
+    with reading(url, what, row.key, row.schema):
+        schema = object_in(parse(row.schema), "the schema")
     try:
         value = json.loads(text(value))  # models, dates and decimals, too, as they would be stored
     except PydanticSerializationError as refused:
         raise WrongAnswer(row.id, str(refused), example_answer(schema)) from None
-    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
-    error = next(iter(validator.iter_errors(value)), None)
-    if error is not None:
-        place = ".".join(str(p) for p in error.absolute_path)
-        raise WrongAnswer(row.id, f"{place + ': ' if place else ''}{error.message}", example_answer(schema))
+    with reading(url, what, row.key):
+        wrong = wrong_by_schema(schema, value)
+    if wrong is not None:
+        raise WrongAnswer(row.id, wrong, example_answer(schema))
     return json.dumps(value)
 
 
@@ -199,7 +207,7 @@ def fits(plan: Plan, activation: Activation, answer: str) -> bool:
     """Whether a stored answer is one: without the code at hand it was only checked by the schema."""
     node = plan.nodes[activation.vertex]
     try:
-        _check_writes(plan, node, answer_codec(node).load(json.loads(answer)))
+        _check_writes(plan, node, answer_codec(node).load(parse(answer)))
     except (ValueError, NotStorable, _Incomplete):
         return False
     return True
@@ -217,7 +225,7 @@ def settled(plan: Plan, activation: Activation, answer: str) -> tuple[bool, Any]
     """
     node = plan.nodes[activation.vertex]
     try:
-        given = _given(node, answer_codec(node).load(json.loads(answer)))
+        given = _given(node, answer_codec(node).load(parse(answer)))
     except (ValueError, _Incomplete) as error:
         shown = first_line(error) if isinstance(error, ValidationError) else str(error)
         raise BadWrite(activation.id, "", f"the answer {answer} does not fit: {shown}") from None

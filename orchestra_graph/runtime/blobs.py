@@ -8,15 +8,16 @@ Rule 3. The names stand in a key of their own beside the values (``"blobs"``): u
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestra_graph.core import events as ev
-from orchestra_graph.errors import StoreBroken
 from orchestra_graph.graph.plan import Plan
-from orchestra_graph.runtime.journal import body_of, event_of, unreadable, with_large
+from orchestra_graph.runtime.journal import body_of, event_of, with_large
+from orchestra_graph.runtime.wellformed import Misfit, object_in, reading, reading_row
 from orchestra_graph.state.codec import parse
 from orchestra_graph.store.base import LogRow, Store
+from orchestra_graph.store.sealed import key_of
 
 __all__ = ["LARGE", "Logged", "hash_of", "log_row", "read_body", "read_events"]
 
@@ -47,7 +48,11 @@ def hash_of(text: str) -> str:
 
 
 def log_row(
-    seq: int, event: ev.Event, fragments: Mapping[str, str] | None = None, items: Mapping[int, str] | None = None
+    seq: int,
+    event: ev.Event,
+    fragments: Mapping[str, str] | None = None,
+    items: Mapping[int, str] | None = None,
+    step: str | None = None,
 ) -> Logged:
     """Write an event down as a row of the log.
 
@@ -56,12 +61,14 @@ def log_row(
         event: The event.
         fragments: The JSON of what it writes, by field.
         items: The JSON of the items of an `each` that a function made, by edge.
+        step: The JSON of the value of a step.
     """
     texts: dict[str, str] = {}
     small, large = _split(fragments or {}, texts)
     few, many = _split(items or {}, texts)
-    named = {part: hashes for part, hashes in (("writes", large), ("items", many)) if hashes}
-    return Logged(LogRow(seq, type(event).__name__, event.at, body_of(event, small, few, named)), texts)
+    short, long = _split({} if step is None else {"value": step}, texts)
+    named = {part: hashes for part, hashes in (("writes", large), ("items", many), ("step", long)) if hashes}
+    return Logged(LogRow(seq, type(event).__name__, event.at, body_of(event, small, few, named, short)), texts)
 
 
 def _split(values: Mapping[Any, str], texts: dict[str, str]) -> tuple[dict[Any, str], dict[str, str]]:
@@ -74,48 +81,59 @@ def _split(values: Mapping[Any, str], texts: dict[str, str]) -> tuple[dict[Any, 
     return small, large
 
 
-async def read_events(store: Store, rows: Sequence[LogRow], plan: Plan | None) -> list[ev.Event]:
+async def read_events(store: Store, rows: Sequence[LogRow], plan: Plan | None, run: str = "") -> list[ev.Event]:
     """The events of log rows, large values and all.
 
     Args:
         store: Where the rows are from.
         rows: The rows; their large values are read in one go.
         plan: Says what the values are; None leaves all values out.
+        run: The key of their run, for messages.
 
     Raises:
         StoreBroken: A row cannot be read, or a large value that it names is missing or is not what was written.
     """
-    large = {} if plan is None else await _read_large(store, rows)
-    return [event_of(row, plan, store.url, large) for row in rows]
+    large = {} if plan is None else await _read_large(store, rows, run)
+    return [event_of(row, plan, store.url, large, run) for row in rows]
 
 
-async def read_body(store: Store, row: LogRow) -> dict[str, Any]:
+async def read_body(store: Store, row: LogRow, run: str = "") -> dict[str, Any]:
     """The body of a row as a JSON parser gives it, large values in place.
 
     Raises:
         StoreBroken: The row cannot be read, or a large value is missing or is not what was written.
     """
-    large = await _read_large(store, [row])
-    try:
-        return with_large(parse(row.body), large)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise unreadable(row, store.url, error) from error
+    large = await _read_large(store, [row], run)
+    with reading_row(row, store.url, run):
+        return with_large(object_in(parse(row.body), "the body"), large)
 
 
-async def _read_large(store: Store, rows: Sequence[LogRow]) -> dict[str, Any]:
+async def _read_large(store: Store, rows: Sequence[LogRow], run: str) -> dict[str, Any]:
     """The large values that rows name, by their hash; each is parsed once, however many rows name it."""
     named = {found: (row, what) for row in rows for what, found in _named(row)}
     if not named:
         return {}
-    texts = await store.blobs(named)
+    texts, values = await store.blobs(named), dict[str, Any]()
     for found, (row, what) in named.items():
-        text = texts.get(found)
-        if text is None or hash_of(text) != found:
-            wrong = "is missing" if text is None else "was altered: its hash is another one"
-            raise StoreBroken(
-                store.url, f"log row {row.seq} ({row.kind}): the large value of {what} {wrong} (blob {found})"
-            )
-    return {found: parse(text) for found, text in texts.items()}
+        with reading(store.url, f"log row {row.seq} ({row.kind}): the large value of {what}", run, texts.get(found)):
+            values[found] = _value(found, texts.get(found))
+    return values
+
+
+def _value(found: str, text: str | None) -> Any:
+    """The value of a blob."""
+    if text is None:
+        raise Misfit(f"it is missing (blob {found:.64})")
+    if key_of(text) is None and hash_of(text) != found:
+        raise Misfit(f"it was altered: its hash is another one (blob {found:.64})")
+    return parse(text)
+
+
+_NAMED: Mapping[str, Callable[[str], str]] = {
+    "writes": "'{}'".format,
+    "items": "the items of edge {}".format,
+    "step": "the step".format,
+}
 
 
 def _named(row: LogRow) -> list[tuple[str, str]]:
@@ -124,9 +142,9 @@ def _named(row: LogRow) -> list[tuple[str, str]]:
         return []
     try:
         return [
-            (f"'{name}'" if part == "writes" else f"the items of edge {name}", str(found))
+            (_NAMED[part](name), str(found))
             for part, hashes in parse(row.body).get("blobs", {}).items()
             for name, found in hashes.items()
         ]
-    except (ValueError, AttributeError):  # who makes an event of the row says what is wrong with it
+    except (KeyError, ValueError, AttributeError):  # who makes an event of the row says what is wrong with it
         return []

@@ -32,7 +32,7 @@ from orchestra_graph.runtime.journal import text
 from orchestra_graph.state.codec import Accepted
 from orchestra_graph.store.base import CachedRow, LogRow, Store
 
-__all__ = ["NodeCache"]
+__all__ = ["NodeCache", "reads_of", "writes_in"]
 
 _LOG = logging.getLogger("orchestra_graph.run")
 _IN_KEY = ("field", "state", "view", "item")
@@ -101,13 +101,13 @@ class NodeCache:
             body = await self._store.cached(key, self._clock.now())
             if body is None:
                 return None
-            return _written(self._invoker.plan, node, await read_body(self._store, LogRow(0, "cached", 0.0, body)))
+            return writes_in(self._invoker.plan, node, await read_body(self._store, LogRow(0, "cached", 0.0, body)))
         except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
             _LOG.warning("a cached result of %s is of no use, so it is run: %s", node.name, error)
             return None
 
 
-def _written(plan: Plan, node: PlanNode, body: Mapping[str, Any]) -> tuple[dict[str, Accepted], tuple[str, ...]]:
+def writes_in(plan: Plan, node: PlanNode, body: Mapping[str, Any]) -> tuple[dict[str, Accepted], tuple[str, ...]]:
     """The writes in a cached result, as values that fit their fields; raises where they do not."""
     replaced = tuple(body.get("replaced", ()))
     writes = {}
@@ -118,6 +118,17 @@ def _written(plan: Plan, node: PlanNode, body: Mapping[str, Any]) -> tuple[dict[
         value = codec.load(parsed) if name in replaced else codec.load_operand(parsed)
         writes[name] = Accepted(value, text(parsed))
     return writes, replaced
+
+
+def reads_of(invoker: Invoker, activation: Activation) -> bytes:
+    """What an activation reads, in a form that is the same in every process; what led to it counts where it is an error.
+
+    Raises:
+        Exception: It cannot be read, or has no form in JSON.
+    """
+    node = invoker.plan.nodes[activation.vertex]
+    read = {p.name: _plain(invoker.argument(p, activation)) for p in node.params if p.kind in _IN_KEY}
+    return _bytes([node.name, read, None if activation.cause is None else str(activation.cause)])
 
 
 def _of_node(plan: Plan, node: PlanNode) -> list[Any]:

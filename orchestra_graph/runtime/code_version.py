@@ -18,12 +18,35 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
 
-__all__ = ["code_version"]
+from orchestra_graph.graph.plan import Plan
+
+__all__ = ["code_at", "code_version", "codes_of"]
 
 _ATOMS = (bool, int, float, complex, str, bytes, type(None), type(...), Decimal, date, time, timedelta, UUID, PurePath)
+
+_SHORT = 8
+"""So many hexadecimal digits of a version stand in the log for the code of one node."""
+
+_codes: WeakKeyDictionary[Plan, str] = WeakKeyDictionary()
+
+
+def codes_of(plan: Plan) -> str:
+    """A few characters for the code of each node of a plan, in their order."""
+    if plan not in _codes:
+        _codes[plan] = "".join(code_version(n.node.fn)[:_SHORT] for n in plan.nodes if n.node is not None)
+    return _codes[plan]
+
+
+def code_at(plan: Plan, codes: str, vertex: int) -> str:
+    """What *codes* say of the code of one node; empty where that is not known."""
+    if plan.nodes[vertex].node is None or len(codes) != len(codes_of(plan)):
+        return ""
+    place = sum(n.node is not None for n in plan.nodes[:vertex])
+    return codes[place * _SHORT : (place + 1) * _SHORT]
 
 
 def code_version(fn: Callable[..., Any]) -> str:

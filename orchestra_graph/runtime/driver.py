@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 from orchestra_graph.clock import Clock
 from orchestra_graph.core import decide
@@ -34,16 +35,32 @@ from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import text
 from orchestra_graph.runtime.load import Behind, Loaded, load_run
+from orchestra_graph.runtime.mail import Mail
 from orchestra_graph.runtime.people import People
 from orchestra_graph.runtime.routes import handlers
 from orchestra_graph.runtime.timers import Timers
 from orchestra_graph.runtime.watching import Watcher
-from orchestra_graph.store.base import Append, Fenced, LogRow, QuestionRow, QuestionStatus, RunRow, Snapshot, Store
+from orchestra_graph.store.base import (
+    Append,
+    Fenced,
+    LogRow,
+    MessageRow,
+    QuestionRow,
+    QuestionStatus,
+    RunRow,
+    Snapshot,
+    Store,
+)
 
 __all__ = ["Drive"]
 
 _LOG = logging.getLogger("orchestra_graph.run")
 _SNAPSHOT_ROWS = 500
+_IDLE = (
+    ev.RunResumed,
+    ev.NodeStarted,
+    ev.LateResult,
+)  # whoever dies behind one of these has brought the run no farther
 _SNAPSHOT_GROWTH = 2  # a snapshot is worth writing when the log since the last one is this many times as large
 
 
@@ -63,6 +80,7 @@ class Drive:
 
     Attributes:
         over: It takes nothing any more: it has come to rest, or is just about to.
+        lost: The run may be somebody else's.
         cause: What was raised first of all that made a node fail for good.
         on_durable: Called with log rows that have been written just now.
     """
@@ -82,12 +100,13 @@ class Drive:
     ):
         self.store, self.row, self.epoch, self.run = store, row, epoch, loaded.run
         self.invoker, self.clock, self.most = invoker, clock, most
-        self.over = False
+        self.over = self.lost = False
         self.cause: BaseException | None = None
         self.on_durable: Callable[[Sequence[LogRow]], object] | None = None
         self._cache = NodeCache(store, invoker, clock)
-        self._status = status
+        self._status, self._claims = status, row.claims
         self._people, self._watcher, self._timers = People(self), watcher, Timers(self)
+        self._mail = Mail(self)
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -105,9 +124,20 @@ class Drive:
         """Take what has just become of a question, which is stored. Not when it is `over`."""
         self._people.hear([row])
 
+    def hear_messages(self, rows: Iterable[MessageRow]) -> None:
+        """Take what was sent to the run, which is stored. Not when it is `over`."""
+        self._mail.hear(rows)
+
     def stop(self) -> None:
         """Let go of the run as soon as what is being written is durable; what was interrupted starts again later."""
         self._stopping = True
+        self._wake.set()
+
+    def lose(self) -> None:
+        """Somebody else may own the run now: what runs is interrupted at once, and nothing is written any more."""
+        self.over = self.lost = True
+        for task in self._tasks.values():
+            task.cancel()
         self._wake.set()
 
     async def go(self) -> RunStatus:
@@ -121,10 +151,11 @@ class Drive:
         """
         try:
             await self._begin()
-            while True:
+            while not self.lost:
+                self._wake.clear()  # before all looks: what comes while something is written is looked at, too
                 if self._people.trouble is not None:
                     raise self._people.trouble
-                if self._inbox:
+                if self._inbox or self._has_mail():
                     await self._turn()
                 self._start()
                 if self._stopping:
@@ -133,8 +164,8 @@ class Drive:
                 if status != "running" and not self._inbox and await self._rest(status):
                     return status
                 if not self._inbox:
-                    self._wake.clear()
                     await self._wake.wait()
+            return "running"
         except Fenced:
             return "running"
         finally:
@@ -144,17 +175,15 @@ class Drive:
             await self._cancel(list(self._tasks.values()))
 
     async def _begin(self) -> None:
+        self._watcher.listen(self.row.number, self._people)
         self._timers.set_attempts()
         if not self._inbox:  # else time counts from the event on with which the run goes on
             self._timers.set_limit()
         if self.run.undecided:
             await self._turn()
-        self._listen()
         await self._people.look()
-
-    def _listen(self) -> None:
-        if self.run.asking:
-            self._watcher.listen(self.row.number, self._people)
+        if self.run.seq > 1 or self.run.receiving:
+            await self._mail.look()
 
     # -- one turn of the loop -----------------------------------------------------------------------
 
@@ -172,12 +201,11 @@ class Drive:
         todo, batch = self._inbox, list[Happening]()
         self._inbox = deque()
         logged, started = list[Logged](), list[Activation]()
-        while todo or (todo := deque(self._at_once(started))):
+        while todo or (todo := deque(self._at_once(started) or self._mailed())):
             happening = todo.popleft()
             logged.append(self._row(self.run.seq, happening))
             started += evolve(self.run, happening.event)
             batch.append(happening)
-        self._listen()
         await self._write(batch, logged, self._withdrawn(batch))
         for happening in batch:
             self._follow(happening.event)
@@ -201,16 +229,29 @@ class Drive:
         activation = self.run.live.get(identity)
         return activation is not None and activation.status == "running"
 
-    def _at_once(self, started: list[Activation]) -> Iterator[Happening]:
+    def _at_once(self, started: list[Activation]) -> list[Happening]:
         """What follows without anybody's work, and so goes into the same append.
 
         Graphs are entered and left, and `until` joins are asked whether what has come is enough.
         """
+        return list(self._following(started))
+
+    def _following(self, started: list[Activation]) -> Iterator[Happening]:
         passing = [a for a in started if a.status == "ready" and self.invoker.plan.nodes[a.vertex].passage]
         started.clear()
         if self.run.halt is None and self.run.status == "running":
             yield from [self._passed(activation) for activation in passing if activation.id in self.run.live]
             yield from [self._asked(identity, wave) for identity, wave in self.run.undecided.items()]
+
+    def _mailed(self) -> list[Happening]:
+        """What follows from a message; the next one is looked at when this is folded."""
+        happening = self._mail.next()
+        return [] if happening is None else [happening]
+
+    def _has_mail(self) -> bool:
+        """Whether a message moves the run; what it does is in the inbox then."""
+        self._inbox.extend(self._mailed())
+        return bool(self._inbox)
 
     async def _write(
         self,
@@ -219,8 +260,11 @@ class Drive:
         closed: Sequence[tuple[str, QuestionStatus]] = (),
         **more: Any,
     ) -> None:
+        if self.lost:
+            raise Fenced(f"run {self.row.key} may have another owner")
         rows = [row for row, _ in logged]
         snapshot, self._snapshot = self._snapshot, None
+        moved = self._claims > 0 and not all(isinstance(h.event, _IDLE) for h in batch)
         if self._status != "running":  # what the store says of a run that was resting until now
             more.setdefault("status", "running")
         await self.store.append(
@@ -234,12 +278,15 @@ class Drive:
                 sync=any(h.sync for h in batch),
                 blobs={name: body for _, blobs in logged for name, body in blobs.items()},
                 cached=[h.cached for h in batch if h.cached is not None],
+                moved=moved,
+                taken=[(h.message, row.seq) for h, row in zip(batch, rows, strict=False) if h.message is not None],
                 **more,
             )
         )
         if self.on_durable is not None:
             self.on_durable(rows)
         self._status = more.get("status", self._status)
+        self._claims = 0 if moved else self._claims
         self._behind.rows += len(rows)
         self._behind.bytes += sum(len(row.body) for row in rows)
 
@@ -311,6 +358,8 @@ class Drive:
         return Happening(ev.JoinAsked(at=now, id=identity, seen=seen, fire=found, error=error))
 
     def _launch(self, activation: Activation) -> None:
+        if self.lost:
+            return
         task = asyncio.create_task(self._perform(activation), name=f"{self.row.key}/{activation.id}")
         self._tasks[activation.id] = task
         task.add_done_callback(lambda done: self._finished(activation.id, done))
@@ -396,6 +445,15 @@ class Drive:
         entry = self._cache.entry(activation, result, now)
         return Happening(event, result, cached=entry, sync=activation.started)
 
+    def finished(self, activation: Activation, result: Result, message: str) -> Happening:
+        """An activation has taken a message."""
+        done = self._done(activation, result, activation.since)
+        return replace(done, event=replace(cast("ev.NodeFinished", done.event), message=message), message=message)
+
+    def broken(self, activation: Activation, error: Exception) -> Happening:
+        """An activation has failed over a message."""
+        return self._failed(activation, error)
+
     def fail(
         self,
         activation: Activation,
@@ -466,14 +524,12 @@ class Drive:
         return True
 
     async def _wait(self) -> bool:
-        """Only a person can move the run."""
-        await self._people.look()
-        if self._inbox:
+        """Only a person or a message can move the run."""
+        if await self._has_news():
             return False
-        await self._write([], [], status="waiting", release=True)
+        await self._write([], [], status="waiting", release=True, due_at=self._people.due_at)
         # Who answers wakes the owner, and starts nothing where there is none: so what came just now is ours to see.
-        await self._people.look()
-        if not self._inbox:
+        if not await self._has_news():
             self.over = True
             return True
         try:
@@ -486,8 +542,9 @@ class Drive:
         if moved:
             loaded = await load_run(self.store, self.invoker.plan, self.row)
             self.run, self._behind, self._snapshot = loaded.run, loaded.behind, None
-            self._inbox = deque(h for h in self._inbox if isinstance(h.event, ev.RunCancelled))
+            self._inbox = deque(h for h in self._inbox if isinstance(h.event, ev.RunCancelled) and not h.message)
             self._people.forget()
+            self._mail.forget()
         if self.run.status == "running":
             if moved:
                 await self._begin()
@@ -495,6 +552,12 @@ class Drive:
         self.over = True
         await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))
         return True
+
+    async def _has_news(self) -> bool:
+        await self._people.look()
+        if self.run.receiving:
+            await self._mail.look()
+        return self._has_mail()
 
     def _misfit(self) -> Halt | None:
         """Whether the state's own validators refuse the final state."""

@@ -24,9 +24,10 @@ from orchestra_graph.runtime.hooks import Hook
 from orchestra_graph.runtime.outcomes import Outcome
 from orchestra_graph.runtime.run import Run
 from orchestra_graph.runtime.starting import accept_input, check_same_start
+from orchestra_graph.runtime.worker import Worker
 from orchestra_graph.state.schema import State
 from orchestra_graph.store import open_store
-from orchestra_graph.store.base import NewRun
+from orchestra_graph.store.base import NewRun, Store
 from orchestra_graph.store.patience import to_the_end
 
 __all__ = ["Engine", "Run"]
@@ -42,7 +43,8 @@ class Engine(Fleet):
     wherever the run is resumed.
 
     Args:
-        url: ``sqlite:///path.db``; None keeps runs in memory, for as long as the engine lives.
+        url: ``sqlite:///path.db``; None keeps runs in memory, for as long as the engine lives. Or a store that was made
+            before, and is not open: a test brings its own (see `orchestra_graph.testing`).
         graphs: The graphs whose runs it may drive. They are compiled on entering.
         resources: What nodes with a `Resource` parameter get: objects found by type, or a mapping of names. Whether
             all are there is checked before a run is driven: to read or to answer, none is needed. What a function
@@ -54,13 +56,17 @@ class Engine(Fleet):
         hooks: Functions, sync or async, that are told every `events.RunEvent` of the runs that this engine drives,
             once it is durable, in order. What they raise is logged; no run waits for them or fails by them.
         concurrency: How many nodes of one run may run at once.
-        threads: How many sync nodes may run at once, in all runs.
+        threads: How many sync nodes may run at once, in all runs; 0: they run in the event loop, one at a time.
+        max_claims: How many processes that drive a run may die in a row, with nothing done in between, before it is
+            left alone as *dead*; `Run.retry` revives it.
+        lease: How many seconds after its last sign of life this engine is taken for dead, and its runs are taken over;
+            where the store knows by leases, and not by a lock of this machine.
         clock: Tells the time.
     """
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Store | None = None,
         *,
         graphs: Iterable[Graph[Any]] = (),
         resources: Iterable[Any] | Mapping[str, Any] = (),
@@ -69,17 +75,22 @@ class Engine(Fleet):
         hooks: Iterable[Hook] = (),
         concurrency: int = 256,
         threads: int = 40,
+        max_claims: int = 5,
+        lease: float = 30.0,
         clock: Clock | None = None,
     ):
         clock = clock or SystemClock()
         super().__init__(
-            open_store(url, durability=durability, clock=clock),
+            open_store(url, durability=durability, clock=clock, lease=lease)
+            if url is None or isinstance(url, str)
+            else url,
             graphs=graphs,
             resources=resources,
             limits=limits,
             hooks=hooks,
             concurrency=concurrency,
             threads=threads,
+            max_claims=max_claims,
             clock=clock,
         )
 
@@ -93,7 +104,14 @@ class Engine(Fleet):
     # -- runs ---------------------------------------------------------------------------------------
 
     async def start(
-        self, graph: Graph[S], state: S, /, *, key: str | None = None, limits: Limits | None = None
+        self,
+        graph: Graph[S],
+        state: S,
+        /,
+        *,
+        key: str | None = None,
+        limits: Limits | None = None,
+        pinned: bool = False,
     ) -> Run[S]:
         """Start a run, and drive it.
 
@@ -102,6 +120,7 @@ class Engine(Fleet):
             state: What it starts with.
             key: A name for the run. The same key gives the same run again, however often this is called.
             limits: How far it may go.
+            pinned: Only code with exactly this version of the graph may drive it, whatever else would fit.
 
         Raises:
             GraphError: The graph is declared wrong.
@@ -121,6 +140,7 @@ class Engine(Fleet):
             body=logged.row.body,
             blobs=logged.blobs,
             at=began.at,
+            pinned=pinned,
         )
         row, created = await to_the_end(self._create(plan, new, began))
         if not created:
@@ -203,9 +223,23 @@ class Engine(Fleet):
         Raises:
             UnknownRun: There is none.
             RunEnded: It has ended before.
-            RunOwned: Another process drives it.
         """
         await (await self.get(key)).cancel()
+
+    async def work(self, *, poll: float = 1.0, most: int = 100, until_idle: bool = False) -> None:
+        """Drive every run of this engine's graphs that can move and that nobody drives, until this is cancelled.
+
+        These are runs whose engine died or let them go, and runs that wait and to which somebody has said something, or
+        whose time has come. Any number of engines may do so on one database. Who cancels this, or leaves the engine,
+        loses nothing: what is driven goes on until the engine is left, and is let go then.
+
+        Args:
+            poll: Look after so many seconds, though nobody has said that there is something to see. A question that
+                expires is noticed by that.
+            most: Drive at most so many runs at once.
+            until_idle: Return when nothing is left to be done.
+        """
+        await Worker(self, poll=poll, most=most).go(until_idle=until_idle)
 
     @overload
     async def gather(self, *runs: Run[S], timeout: float | None = None) -> list[Outcome[S]]: ...  # noqa: ASYNC109

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from orchestra_graph.clock import as_text
-from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.marking import Item
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState, Wave, activation_id
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.topology import Stamp
-from orchestra_graph.runtime.outcomes import OpenQuestion, command_line
+from orchestra_graph.runtime.notes import note_of
+from orchestra_graph.runtime.outcomes import OpenQuestion, command_line, example_answer
 from orchestra_graph.runtime.records import known_event, outline_of
+from orchestra_graph.runtime.wellformed import fold, reading
 from orchestra_graph.store.base import RunRow, Store
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Explanation",
     "Failure",
     "JoinWaits",
+    "MessageWaits",
     "PersonWaits",
     "Reason",
     "RetryWaits",
@@ -96,6 +98,24 @@ class PersonWaits:
     def __str__(self) -> str:
         over = " (too late: its time is over)" if self.due else ""
         return f"{self.question}{over}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageWaits:
+    """A node waits for a message from outside.
+
+    Attributes:
+        id: The activation.
+        channel: Which messages.
+        command: The line that sends one.
+    """
+
+    id: str
+    channel: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.id} waits for a message on '{self.channel}'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +210,7 @@ class Stop:
         return self.why
 
 
-Reason: TypeAlias = JoinWaits | PersonWaits | RetryWaits | RoomWaits | Runs | Failure | Stop
+Reason: TypeAlias = JoinWaits | PersonWaits | MessageWaits | RetryWaits | RoomWaits | Runs | Failure | Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,11 +244,12 @@ class Explanation:
 
 _STANDS: dict[RunStatus, str] = {
     "running": "is on its way",
-    "waiting": "waits for people",
+    "waiting": "waits for people or messages",
     "done": "is done: it waits for nothing",
     "failed": "has failed",
     "cancelled": "was cancelled: it waits for nothing",
     "stopped": "was stopped by a limit",
+    "dead": "is dead: each process that drove it died",
 }
 
 
@@ -237,10 +258,15 @@ async def explain(store: Store, row: RunRow, now: float) -> Explanation:
     plan = await outline_of(store, row)
     run = RunState.of(plan)
     for logged in await store.log(row.number):
-        evolve(run, known_event(logged, store.url)[0])
-    asked = [OpenQuestion.of(q) for q in await store.questions(row.number)]
+        fold(run, logged, known_event(logged, store.url, row.key)[0], store.url, row.key)
+    asked = [OpenQuestion.of(q, store.url) for q in await store.questions(row.number)]
     driven = row.owner is not None
-    reasons = () if row.status in ("done", "cancelled") else tuple(_Reasons(plan, run, driven, asked, now))
+    reasons: tuple[Reason, ...] = ()
+    if row.status == "dead":
+        reasons = (Stop(why=note_of(row, store.url)["reason"]),)
+    elif row.status not in ("done", "cancelled"):
+        with reading(store.url, "what its log comes to", row.key):
+            reasons = tuple(_Reasons(row.key, plan, run, driven, asked, now))
     commands = () if store.url.startswith("memory:") else _commands(row, run, reasons)
     return Explanation(
         run=row.key, graph=row.graph, status=row.status, driven=driven, reasons=reasons, commands=tuple(commands)
@@ -248,9 +274,10 @@ async def explain(store: Store, row: RunRow, now: float) -> Explanation:
 
 
 def _commands(row: RunRow, run: RunState, reasons: Sequence[Reason]) -> list[str]:
-    if row.status in ("failed", "stopped"):
+    if row.status in ("failed", "stopped", "dead"):
         return [] if run.halt is not None and run.halt.final else [command_line("retry", row.key)]
     asked = [r.question.command for r in reasons if isinstance(r, PersonWaits) and not r.due]
+    asked += [r.command for r in reasons if isinstance(r, MessageWaits)]
     idle = any(isinstance(r, Runs | RetryWaits) or (isinstance(r, PersonWaits) and r.due) for r in reasons)
     return asked + ([command_line("resume", row.key)] if idle and row.owner is None else [])
 
@@ -258,7 +285,8 @@ def _commands(row: RunRow, run: RunState, reasons: Sequence[Reason]) -> list[str
 class _Reasons:
     """Goes through everything that is live."""
 
-    def __init__(self, plan: Plan, run: RunState, driven: bool, asked: Sequence[OpenQuestion], now: float):
+    def __init__(self, key: str, plan: Plan, run: RunState, driven: bool, asked: Sequence[OpenQuestion], now: float):
+        self._key = key
         self._plan, self._run, self._driven, self._now = plan, run, driven, now
         self._asked = {question.id: question for question in asked}
 
@@ -268,6 +296,7 @@ class _Reasons:
             by_status.setdefault(activation.status, []).append(activation)
         yield from self._halted()
         yield from self._people(by_status.get("asking", []))
+        yield from self._messages(by_status.get("receiving", []))
         yield from self._retries(by_status.get("retrying", []))
         yield from self._running(by_status.get("ready", []))
         yield from self._room(by_status.get("queued", []), by_status)
@@ -289,6 +318,13 @@ class _Reasons:
                 continue
             due = question.expires_at is not None and question.expires_at <= self._now
             yield PersonWaits(question=question, due=due)
+
+    def _messages(self, receiving: Sequence[Activation]) -> Iterator[Reason]:
+        for activation in receiving:
+            channel = self._plan.nodes[activation.vertex].channel
+            example = example_answer(self._plan.shape.get("channels", {}).get(channel, {}).get("schema") or {})
+            command = command_line("send", self._key, channel, example)
+            yield MessageWaits(id=activation.id, channel=channel, command=command)
 
     def _retries(self, retrying: Sequence[Activation]) -> Iterator[Reason]:
         for a in retrying:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
 from typing import Any, TypeAlias
@@ -20,20 +20,22 @@ from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import RunState
-from orchestra_graph.errors import RunEnded, StoreError
+from orchestra_graph.errors import RunEnded, RunOwned, StoreError
 from orchestra_graph.graph.builder import Graph
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
-from orchestra_graph.runtime.cancelling import cancel_stored
+from orchestra_graph.runtime.cancelling import ask_to_cancel, cancel_stored, until_moved
 from orchestra_graph.runtime.driver import Drive
 from orchestra_graph.runtime.hooks import Hook, Hooks
 from orchestra_graph.runtime.invoke import Invoker
 from orchestra_graph.runtime.live import SPEAK, Live
 from orchestra_graph.runtime.load import Behind, Loaded, check_unchanged, load_run
+from orchestra_graph.runtime.parking import park
 from orchestra_graph.runtime.resources import Resources
+from orchestra_graph.runtime.starting import check_pinned
 from orchestra_graph.runtime.threads import Threads
 from orchestra_graph.runtime.watching import Watcher
-from orchestra_graph.store.base import Append, LogRow, NewRun, RunRow, Store
+from orchestra_graph.store.base import Append, Fenced, LogRow, NewRun, RunRow, Store
 from orchestra_graph.store.patience import to_the_end
 
 __all__ = ["Driven", "Fleet"]
@@ -58,6 +60,7 @@ class Fleet:
         store: Where the runs are.
         live: What their nodes say while they run.
         limits: How far a run may go where nothing else is said.
+        max_claims: How many owners of a run may die in a row before it is left alone.
     """
 
     def __init__(
@@ -70,9 +73,10 @@ class Fleet:
         hooks: Iterable[Hook],
         concurrency: int,
         threads: int,
+        max_claims: int,
         clock: Clock,
     ):
-        self.clock, self.store, self.limits = clock, store, limits
+        self.clock, self.store, self.limits, self.max_claims = clock, store, limits, max_claims
         self.live = Live()
         self._graphs = {graph.name: graph for graph in graphs}
         self._resources = Resources(resources)
@@ -83,12 +87,14 @@ class Fleet:
         self._driving: dict[int, Driven] = {}
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._ours: set[int] = set()
+        self._dropped: dict[int, RunRow] = {}  # not driven any more, for the store failed, and maybe still owned
         self._open = AsyncExitStack()
 
     async def _enter(self) -> None:
         """Compile, open the store, then the resources."""
         for graph in self._graphs.values():
             graph.compile()
+        self.store.lost = self._lose
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self.store)
             await self._resources.open(opened)
@@ -103,6 +109,13 @@ class Fleet:
         await asyncio.gather(*(d.task for d in self._driving.values()), return_exceptions=True)
         await self._watcher.close()
         self._threads.close()
+
+    def _lose(self, runs: Collection[int]) -> None:
+        """Somebody else may own these runs now."""
+        for number in runs:
+            driven = self._driving.get(number)
+            if driven is not None:
+                driven.drive.lose()
 
     # -- driving ------------------------------------------------------------------------------------
 
@@ -152,16 +165,19 @@ class Fleet:
         context.run(SPEAK.set, self.live.speaker(row.number, self.clock))
         task = asyncio.create_task(drive.go(), name=f"run {row.key}", context=context)
         driven = self._driving[row.number] = Driven(drive, task)
-        driven.task.add_done_callback(lambda task: self._rests(row.number, driven))
+        driven.task.add_done_callback(lambda task: self._rests(row, driven))
         self._ours.add(row.number)
+        self._dropped.pop(row.number, None)
         return driven
 
-    def _rests(self, number: int, driven: Driven) -> None:
-        if self._driving.get(number) is driven:
-            del self._driving[number]
-            self._hooks.rests(number)
-        if not driven.task.cancelled():
-            driven.task.exception()  # it is raised to whoever waits; nobody has to
+    def _rests(self, row: RunRow, driven: Driven) -> None:
+        if self._driving.get(row.number) is driven:
+            del self._driving[row.number]
+            self._hooks.rests(row.number)
+        # What was raised is raised to whoever waits; nobody has to.
+        failed = driven.task.cancelled() or driven.task.exception() is not None
+        if failed or driven.drive.lost:
+            self._dropped[row.number] = row
 
     async def _take(
         self, row: RunRow, plan: Plan, want: _Want | None = None, known: Loaded | None = None
@@ -187,11 +203,19 @@ class Fleet:
                     return driven
                 await asyncio.wait([driven.task])
             self._resources.check(plan)
+            check_pinned(plan, row)
             await check_unchanged(self.store, plan, row)
-            epoch = (await self.store.claim(number)).epoch
+            row = await self.store.claim(number)
+            epoch = row.epoch
             try:
                 loaded = await load_run(self.store, plan, row, known)
+                if row.claims > self.max_claims and want is None and loaded.run.status == "running":
+                    self._hooks.written(row, await park(self.store, row, loaded.run, self.clock.now()))
+                    self._hooks.rests(number)
+                    return None
                 first = self._go_on(loaded.run) if want is None else want(loaded.run)
+            except Fenced:  # whoever owns it now drives it
+                return None
             except BaseException:
                 with suppress(StoreError):
                     await self._release(number, epoch)
@@ -202,15 +226,28 @@ class Fleet:
             return self._drive(plan, row, epoch, loaded, first)
 
     async def _release(self, number: int, epoch: int) -> None:
-        await self.store.append(Append(run=number, epoch=epoch, release=True))
+        with suppress(Fenced):  # it is not ours to release any more
+            await self.store.append(Append(run=number, epoch=epoch, release=True))
 
     def _go_on(self, run: RunState) -> ev.Event | None:
         engine = f"process {os.getpid()} on {platform.node()}"
         return ev.RunResumed(at=self.clock.now(), engine=engine) if run.status == "running" else None
 
     async def _cancel(self, row: RunRow) -> Driven | None:
-        """End a run; where this engine drives it, it is about to end."""
-        return await to_the_end(self._cancelled(row))
+        """End a run; where this engine drives it, it is about to end. Another one is asked, and waited for."""
+        asked = False
+        while True:
+            try:
+                return await to_the_end(self._cancelled(row))
+            except RunEnded as error:
+                if asked and error.status == "cancelled":
+                    return None
+                raise
+            except (RunOwned, Fenced):
+                if not asked:
+                    await ask_to_cancel(self.store, row, self.clock.now())
+                asked = True
+                await until_moved(self.store, row)
 
     async def _cancelled(self, row: RunRow) -> Driven | None:
         number, lock = row.number, self._locks.setdefault(row.number, asyncio.Lock())

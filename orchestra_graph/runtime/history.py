@@ -8,16 +8,15 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import RunState
 from orchestra_graph.errors import UnknownStep
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.runtime.blobs import read_events
 from orchestra_graph.runtime.invoke import state_of
-from orchestra_graph.runtime.records import outline_of, written_in
+from orchestra_graph.runtime.records import known_event, outline_of, written_in
 from orchestra_graph.runtime.telling import Teller
-from orchestra_graph.state.codec import parse
+from orchestra_graph.runtime.wellformed import fold
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import LogRow, RunRow, Store
 
@@ -74,14 +73,13 @@ async def history_of(store: Store, row: RunRow) -> list[HistoryStep]:
     steps = []
     for logged in await store.log(row.number):
         teller.read(logged)
-        steps.append(_step(logged, teller))
+        steps.append(_step(logged, teller, store.url))
     return steps
 
 
-def _step(logged: LogRow, teller: Teller) -> HistoryStep:
-    body = parse(logged.body)
-    identity, error = body.get("id"), body.get("error")
-    shown = None if error is None else f"{error['type']}: {error['message']}"
+def _step(logged: LogRow, teller: Teller, url: str) -> HistoryStep:
+    event, body = known_event(logged, url)
+    identity, error = getattr(event, "id", None), getattr(event, "error", None)
     return HistoryStep(
         number=logged.seq,
         at=logged.at,
@@ -90,7 +88,7 @@ def _step(logged: LogRow, teller: Teller) -> HistoryStep:
         node=None if identity is None else teller.node_of(identity),
         writes=tuple(written_in(body)),
         status=teller.status,
-        error=shown,
+        error=None if error is None else str(error),
     )
 
 
@@ -104,8 +102,8 @@ async def run_at(store: Store, row: RunRow, plan: Plan, step: int) -> RunState:
     if step < 0 or len(rows) != step + 1:
         raise UnknownStep(row.key, step, len(await store.log(row.number)) - 1)
     run = RunState.of(plan)
-    for event in await read_events(store, rows, plan):
-        evolve(run, event)
+    for logged, event in zip(rows, await read_events(store, rows, plan, row.key), strict=True):
+        fold(run, logged, event, store.url, row.key)
     return run
 
 

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,6 +54,7 @@ class Result:
         item_fragments: The same as JSON.
         replaced: Those of *writes* that are whole values, in place of what was folded before.
         cached: It is that of an earlier time; the node was not run.
+        reused: It is that of the run with this key, from which this one was forked; the node was not run.
     """
 
     writes: dict[str, Any] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Result:
     item_fragments: dict[int, str] = field(default_factory=dict)
     replaced: tuple[str, ...] = ()
     cached: bool = False
+    reused: str | None = None
 
 
 def value_of(plan: Plan, name: str, cell: Cell | None) -> Any:
@@ -131,6 +134,10 @@ class Invoker:
 
     def _argument(self, param: Param, node: PlanNode, activation: Activation) -> Any:
         return _ARGUMENTS[param.kind](self, param, node, activation)
+
+    def argument(self, param: Param, activation: Activation) -> Any:
+        """What one parameter of the function of an activation is given."""
+        return self._argument(param, self.plan.nodes[activation.vertex], activation)
 
     def _field(self, param: Param, node: PlanNode, activation: Activation) -> Any:
         return self._read(param.source, activation.revision.seen())
@@ -204,18 +211,26 @@ class Invoker:
         return found
 
     def recalled(
-        self, activation: Activation, writes: Mapping[str, Accepted], replaced: tuple[str, ...] = ()
+        self,
+        activation: Activation,
+        writes: Mapping[str, Accepted],
+        replaced: tuple[str, ...] = (),
+        reused: str | None = None,
     ) -> Result:
-        """The result of an activation that is not run: *writes* is what it wrote when it was."""
-        found = Result(cached=True, replaced=replaced)
+        """The result of an activation that is not run: *writes* is what it wrote when it was, in the run *reused*."""
+        found = Result(cached=reused is None, replaced=replaced, reused=reused)
         for name, accepted in writes.items():
             found.writes[name], found.fragments[name] = accepted
             self._try_fold(found, activation, name)
         self._route(found, self.plan.nodes[activation.vertex], activation)
         return found
 
-    def passed(self, activation: Activation) -> Result:
+    def passed(self, activation: Activation, given: Mapping[str, Any] = MappingProxyType({})) -> Result:
         """The result of going into a graph that stands in this one, or of coming out of it.
+
+        Args:
+            activation: The way in or out.
+            given: The defaults that are known; the others are made.
 
         Raises:
             NotWritten: Nothing has written what goes over.
@@ -224,13 +239,18 @@ class Invoker:
         node = self.plan.nodes[activation.vertex]
         found = Result()
         for transfer in node.transfers:
-            self._accept(found, node, activation, transfer.field, self._transferred(transfer, node, activation))
+            value = self._transferred(transfer, node, activation, given)
+            self._accept(found, node, activation, transfer.field, value)
         self._route(found, node, activation)
         return found
 
-    def _transferred(self, transfer: Transfer, node: PlanNode, activation: Activation) -> Any:
+    def _transferred(
+        self, transfer: Transfer, node: PlanNode, activation: Activation, given: Mapping[str, Any]
+    ) -> Any:
         spec = self.plan.schema.fields[transfer.field]
-        if transfer.kind == "default":
+        if transfer.kind == "default" and transfer.field in given:
+            value = given[transfer.field]
+        elif transfer.kind == "default":
             value = spec.info.get_default(call_default_factory=True, validated_data={})
         elif transfer.kind == "item":
             value = self._item(Param(name="", kind="item", annotation=spec.annotation), node, activation)

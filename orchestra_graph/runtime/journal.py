@@ -10,13 +10,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from orchestra_graph.core import events as ev
-from orchestra_graph.errors import EngineBug, StoreBroken
+from orchestra_graph.errors import EngineBug
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.signature import hints_of
+from orchestra_graph.runtime.wellformed import check_event, object_in, reading_row
 from orchestra_graph.state.codec import JsonCodec, parse
 from orchestra_graph.store.base import LogRow
 
-__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text", "unreadable", "with_large"]
+__all__ = ["Fragments", "body_of", "event_of", "items_codec", "text", "with_large"]
 
 Fragments = Mapping[str, str]
 """Field to the JSON of what is written there, as it was made when the value was accepted."""
@@ -32,6 +33,7 @@ def body_of(
     fragments: Fragments | None = None,
     items: Mapping[int, str] | None = None,
     blobs: Mapping[str, Mapping[str, str]] | None = None,
+    step: Mapping[str, str] | None = None,
 ) -> str:
     """The JSON text of an event.
 
@@ -39,7 +41,9 @@ def body_of(
         event: The event.
         fragments: What it writes.
         items: The items of an `each` that a function made, by edge.
-        blobs: The hashes of what is kept elsewhere (see `runtime.blobs`), by ``writes`` and ``items``, and by name.
+        blobs: The hashes of what is kept elsewhere (see `runtime.blobs`), by ``writes``, ``items`` and ``step``, and by
+            name.
+        step: The ``value`` of a step.
     """
     parts = [f'"{name}":{value}' for name, value in _head(event)]
     if fragments:
@@ -48,6 +52,8 @@ def body_of(
     if items:
         made = ",".join(f'"{edge}":{value}' for edge, value in items.items())
         parts.append(f'"items":{{{made}}}')
+    if step:
+        parts.append(f'"step":{{"value":{step["value"]}}}')
     if blobs:
         parts.append(f'"blobs":{text(blobs)}')
     return "{" + ",".join(parts) + "}"
@@ -63,7 +69,9 @@ def _finished_out(e: ev.NodeFinished) -> dict[str, Any]:
     taken = [edge if times is None else [edge, times] for edge, times in e.taken]
     attempt = None if e.attempt == 1 else e.attempt
     return {"id": e.id, "taken": taken, "took": round(e.took, 6), "attempt": attempt, "replaced": e.replaced} | {
-        "cached": e.cached or None
+        "cached": e.cached or None,
+        "message": e.message,
+        "reused": e.reused,
     }
 
 
@@ -73,21 +81,33 @@ def _failed_out(e: ev.NodeFailed) -> dict[str, Any]:
     return {**body, "taken": [edge for edge, _ in e.taken]}
 
 
+def _limits_out(e: ev.RunStarted | ev.RunRetried | ev.RunForked) -> dict[str, Any]:
+    return {"steps": e.steps, "seconds": e.seconds, "turns": e.turns}
+
+
 def _asked_out(e: ev.JoinAsked) -> dict[str, Any]:
     error = None if e.error is None else {"type": e.error.type, "message": e.error.message}
     return {"id": e.id, "seen": e.seen, "fire": e.fire or None, "error": error}
 
 
 _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
-    ev.RunStarted: lambda e: {"steps": e.steps, "seconds": e.seconds, "turns": e.turns},
-    ev.RunResumed: lambda e: {"engine": e.engine},
-    ev.RunRetried: lambda e: {"steps": e.steps, "seconds": e.seconds, "turns": e.turns},
+    ev.RunStarted: lambda e: {**_limits_out(e), "code": e.code or None},
+    ev.RunResumed: lambda e: {"engine": e.engine, "code": e.code or None},
+    ev.RunRetried: lambda e: {**_limits_out(e), "code": e.code or None},
+    ev.RunForked: lambda e: {
+        "origin": e.origin,
+        "step": e.step,
+        **_limits_out(e),
+        "anew": e.anew or None,
+        "code": e.code or None,
+    },
     ev.RunCancelled: lambda e: {},
-    ev.RunEnded: lambda e: {"status": e.status},
+    ev.RunEnded: lambda e: {"status": e.status, "reason": e.reason or None},
     ev.LimitPassed: lambda e: {"limit": e.limit, "allowed": e.allowed, "cap": e.cap},
     ev.NodeStarted: lambda e: {"id": e.id, "attempt": e.attempt},
     ev.NodeFinished: _finished_out,
     ev.NodeFailed: _failed_out,
+    ev.StepDone: lambda e: {"id": e.id, "key": e.key, "index": e.index},
     ev.JoinAsked: _asked_out,
     ev.QuestionAsked: lambda e: {
         "id": e.id,
@@ -99,6 +119,12 @@ _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
     ev.DoubtSettled: lambda e: {"id": e.id},
     ev.Answered: lambda e: {"id": e.id},
     ev.LateResult: lambda e: {"id": e.id, "attempt": e.attempt, "outcome": e.outcome},
+    ev.Interrupted: lambda e: {"cap": e.cap, "message": e.message},
+    ev.MessageRefused: lambda e: {
+        "message": e.message,
+        "channel": e.channel,
+        "error": {"type": e.error.type, "message": e.error.message},
+    },
 }
 
 
@@ -110,7 +136,11 @@ def with_large(body: dict[str, Any], large: Mapping[str, Any]) -> dict[str, Any]
 
 
 def event_of(
-    row: LogRow, plan: Plan | None, url: str = "the log", large: Mapping[str, Any] = MappingProxyType({})
+    row: LogRow,
+    plan: Plan | None,
+    url: str = "the log",
+    large: Mapping[str, Any] = MappingProxyType({}),
+    run: str = "",
 ) -> ev.Event:
     """Read a log row. To read rows of a store, use `runtime.blobs.read_events`, which finds the large values, too.
 
@@ -119,20 +149,17 @@ def event_of(
         plan: Says what the values are; None leaves them out (what happened can be read without the code).
         url: For messages.
         large: The large values that the row names, by their hash; not needed without a plan.
+        run: The key of the run, for messages.
 
     Raises:
         StoreBroken: The row is none that this library wrote.
+        StoreSealed: It is encrypted.
     """
-    try:
-        body = parse(row.body)
-        return _READERS[row.kind](row.at, body if plan is None else with_large(body, large), plan)
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise unreadable(row, url, error) from error
-
-
-def unreadable(row: LogRow, url: str, error: Exception) -> StoreBroken:
-    """What is raised for a row that is none that this library wrote."""
-    return StoreBroken(url, f"log row {row.seq} ({row.kind}) cannot be read: {type(error).__name__}: {error}")
+    with reading_row(row, url, run):
+        body = object_in(parse(row.body), "the body")
+        event = _READERS[row.kind](row.at, body if plan is None else with_large(body, large), plan)
+        check_event(event)
+    return event
 
 
 def _writes_in(body: Mapping[str, Any], plan: Plan | None, *, whole: Collection[str] | None = None) -> dict[str, Any]:
@@ -164,6 +191,8 @@ def _finished_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Ev
         took=body.get("took", 0.0),
         replaced=replaced,
         cached=body.get("cached", False),
+        message=body.get("message"),
+        reused=body.get("reused"),
     )
 
 
@@ -193,6 +222,11 @@ def _failed_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Even
     )
 
 
+def _step_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
+    value = None if plan is None else body["step"]["value"]
+    return ev.StepDone(at=at, id=body["id"], key=body["key"], index=body["index"], value=value)
+
+
 def _asked_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event:
     error = body.get("error")
     found = None if error is None else ev.ErrorInfo(error["type"], error["message"])
@@ -200,15 +234,27 @@ def _asked_in(at: float, body: Mapping[str, Any], plan: Plan | None) -> ev.Event
 
 
 _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
-    "RunStarted": lambda at, b, p: ev.RunStarted(at=at, values=_writes_in(b, p), **_limits_in(b)),
-    "RunResumed": lambda at, b, p: ev.RunResumed(at=at, engine=b.get("engine", "")),
-    "RunRetried": lambda at, b, p: ev.RunRetried(at=at, **_limits_in(b)),
+    "RunStarted": lambda at, b, p: ev.RunStarted(
+        at=at, values=_writes_in(b, p), **_limits_in(b), code=b.get("code", "")
+    ),
+    "RunResumed": lambda at, b, p: ev.RunResumed(at=at, engine=b.get("engine", ""), code=b.get("code", "")),
+    "RunRetried": lambda at, b, p: ev.RunRetried(at=at, **_limits_in(b), code=b.get("code", "")),
+    "RunForked": lambda at, b, p: ev.RunForked(
+        at=at,
+        origin=b["origin"],
+        step=b["step"],
+        values=_writes_in(b, p),
+        **_limits_in(b),
+        anew=b.get("anew", False),
+        code=b.get("code", ""),
+    ),
     "RunCancelled": lambda at, b, p: ev.RunCancelled(at=at),
-    "RunEnded": lambda at, b, p: ev.RunEnded(at=at, status=b["status"]),
+    "RunEnded": lambda at, b, p: ev.RunEnded(at=at, status=b["status"], reason=b.get("reason", "")),
     "LimitPassed": lambda at, b, p: ev.LimitPassed(at=at, limit=b["limit"], allowed=b["allowed"], cap=b.get("cap")),
     "NodeStarted": lambda at, b, p: ev.NodeStarted(at=at, id=b["id"], attempt=b["attempt"]),
     "NodeFinished": _finished_in,
     "NodeFailed": _failed_in,
+    "StepDone": _step_in,
     "JoinAsked": _asked_in,
     "QuestionAsked": lambda at, b, p: ev.QuestionAsked(
         at=at,
@@ -220,6 +266,13 @@ _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
     ),
     "DoubtSettled": lambda at, b, p: ev.DoubtSettled(at=at, id=b["id"]),
     "Answered": lambda at, b, p: ev.Answered(at=at, id=b["id"]),
+    "Interrupted": lambda at, b, p: ev.Interrupted(at=at, cap=b["cap"], message=b["message"]),
+    "MessageRefused": lambda at, b, p: ev.MessageRefused(
+        at=at,
+        message=b["message"],
+        channel=b["channel"],
+        error=ev.ErrorInfo(b["error"]["type"], b["error"]["message"]),
+    ),
     "LateResult": lambda at, b, p: ev.LateResult(at=at, id=b["id"], attempt=b["attempt"], outcome=b["outcome"]),
 }
 

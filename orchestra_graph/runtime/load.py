@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.frozen import check_frozen
 from orchestra_graph.core.run import RunState
 from orchestra_graph.core.snapshot import is_known, needed, thaw
 from orchestra_graph.errors import GraphChanged
 from orchestra_graph.graph.plan import Plan, Shape, form_of
 from orchestra_graph.runtime.blobs import read_events
+from orchestra_graph.runtime.shaped import shape_in
+from orchestra_graph.runtime.wellformed import fold, reading
 from orchestra_graph.store.base import RunRow, Store
 
 __all__ = ["Behind", "Loaded", "changes_between", "check_unchanged", "load_run"]
@@ -56,8 +57,8 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
     loaded = known or await _load_snapshot(store, plan, row)
     run, behind = loaded.run, loaded.behind
     since = await store.log(row.number, after=run.seq - 1)
-    for event in await read_events(store, since, plan):
-        evolve(run, event)
+    for logged, event in zip(since, await read_events(store, since, plan, row.key), strict=True):
+        fold(run, logged, event, store.url, row.key)
     run.closed.clear()  # that was done when it was written
     run.led_on.clear()
     behind.rows += len(since)
@@ -68,11 +69,17 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
 async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded:
     """The state as of the snapshot; that before the first event, where there is none."""
     snapshot = await store.snapshot(row.number)
-    if snapshot is None or not is_known(snapshot.body):
+    if snapshot is None:
         return Loaded(RunState.of(plan), Behind())
-    rows = await store.rows(row.number, needed(snapshot.body))
-    events = await read_events(store, rows, plan)
-    run = thaw(plan, snapshot.body, {row.seq: event for row, event in zip(rows, events, strict=True)})
+    with reading(store.url, "its snapshot", row.key, snapshot.body):
+        if not is_known(snapshot.body):
+            return Loaded(RunState.of(plan), Behind())
+        check_frozen(snapshot.body, snapshot.seq)
+        seqs = needed(snapshot.body)
+    rows = await store.rows(row.number, seqs)
+    events = await read_events(store, rows, plan, row.key)
+    with reading(store.url, "its snapshot", row.key):
+        run = thaw(plan, snapshot.body, {row.seq: event for row, event in zip(rows, events, strict=True)})
     return Loaded(run, Behind(size=len(snapshot.body)))
 
 
@@ -85,7 +92,8 @@ async def check_unchanged(store: Store, plan: Plan, row: RunRow) -> None:
     if row.fingerprint == plan.fingerprint:
         return
     stored = await store.shape(row.fingerprint)
-    before: Shape = {} if stored is None else json.loads(stored)
+    with reading(store.url, "the form of its graph", row.key):
+        before: Shape = {} if stored is None else shape_in(stored)
     raise GraphChanged(row.key, changes_between(before, plan.shape) or ["its form is not the same"])
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from orchestra_graph.clock import as_text
 from orchestra_graph.core.events import ErrorInfo
+from orchestra_graph.runtime.wellformed import object_in, reading
+from orchestra_graph.state.codec import parse
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import QuestionRow
 
 __all__ = [
     "Cancelled",
+    "Dead",
     "Done",
     "Failed",
     "OpenQuestion",
@@ -54,18 +58,24 @@ class OpenQuestion:
     expires_at: float | None = None
 
     @staticmethod
-    def of(row: QuestionRow) -> OpenQuestion:
-        """Read a stored question."""
-        return OpenQuestion(
-            run=row.key,
-            id=row.id,
-            prompt=row.prompt,
-            to=row.to,
-            details=json.loads(row.details),
-            schema=json.loads(row.schema),
-            asked_at=row.asked_at,
-            expires_at=row.expires_at,
-        )
+    def of(row: QuestionRow, url: str = "the database") -> OpenQuestion:
+        """Read a stored question; *url* is for messages.
+
+        Raises:
+            StoreBroken: It is none that this library wrote.
+            StoreSealed: It is encrypted.
+        """
+        with reading(url, f"question '{row.id}'", row.key, row.details):
+            return OpenQuestion(
+                run=row.key,
+                id=row.id,
+                prompt=row.prompt,
+                to=row.to,
+                details=object_in(parse(row.details), "what the person should know"),
+                schema=object_in(parse(row.schema), "the schema of its answer"),
+                asked_at=row.asked_at,
+                expires_at=row.expires_at,
+            )
 
     @property
     def node(self) -> str:
@@ -106,11 +116,20 @@ class Done(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(Generic[S]):
-    """Only a person can move the run."""
+    """Only a person or a message can move the run.
+
+    Attributes:
+        run: The key of the run.
+        state: What had been written.
+        questions: What people are asked.
+        channels: Where messages are waited for.
+        stored: Whether the run is in a database.
+    """
 
     run: str
     state: S
     questions: tuple[OpenQuestion, ...]
+    channels: tuple[str, ...] = ()
     stored: bool = field(default=True, repr=False)
 
     @property
@@ -118,11 +137,16 @@ class Waiting(Generic[S]):
         """The lines to type next; they stand in the text, too. None for a run that is in memory only."""
         if not self.stored:
             return ()
+        sends = tuple(command_line("send", self.run, channel, "...") for channel in self.channels)
         if len(self.questions) == 1:
-            return (command_line("answer", self.run, self.questions[0].example),)
-        return tuple(question.command for question in self.questions)
+            return (command_line("answer", self.run, self.questions[0].example), *sends)
+        return (*(question.command for question in self.questions), *sends)
 
     def __str__(self) -> str:
+        if not self.questions and self.channels:
+            channels = " or ".join(f"'{channel}'" for channel in self.channels)
+            lines = [f"{self.run} is waiting for a message on {channels}", *(f"    {c}" for c in self.commands)]
+            return "\n".join(lines)
         if len(self.questions) == 1:
             only = self.questions[0]
             lines = [f"{self.run} is waiting for {only.id}: {only.prompt}", *(f"    {c}" for c in self.commands)]
@@ -204,8 +228,37 @@ class Stopped(Generic[S]):
         return "\n".join(lines)
 
 
-Outcome: TypeAlias = Done[S] | Waiting[S] | Failed[S] | Cancelled[S] | Stopped[S]
-"""``match`` over these five is exhaustive."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead(Generic[S]):
+    """Each process that drove the run died, and nothing came of it: it is left alone until somebody retries it.
+
+    Attributes:
+        run: The key of the run.
+        state: What had been written.
+        reason: What was running when they died.
+        deaths: How many died in a row.
+        stored: Whether the run is in a database.
+    """
+
+    run: str
+    state: S
+    reason: str
+    deaths: int
+    stored: bool = field(default=True, repr=False)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The lines to type next; they stand in the text, too. None for a run that is in memory only."""
+        return (command_line("retry", self.run),) if self.stored else ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.run} is dead: {self.reason}"]
+        lines += [f"    {command}      (lets it go on, when what kills it is mended)" for command in self.commands]
+        return "\n".join(lines)
+
+
+Outcome: TypeAlias = Done[S] | Waiting[S] | Failed[S] | Cancelled[S] | Stopped[S] | Dead[S]
+"""``match`` over these six is exhaustive."""
 
 
 def command_line(*words: str) -> str:
@@ -214,15 +267,22 @@ def command_line(*words: str) -> str:
 
 
 def example_answer(schema: dict[str, Any]) -> str:
-    """Make a JSON value that fits a JSON schema, as an example to type."""
-    return json.dumps(_example(schema, schema.get("$defs", {}), 0))
+    """Make a JSON value that fits a JSON schema, as an example to type; ``null`` for a schema that is none."""
+    try:
+        return json.dumps(_example(schema, schema.get("$defs", {}), 0, iter(range(_MOST))), allow_nan=False)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # it may come from a database
+        return "null"
 
 
-def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
-    if depth > 8:
+_MOST = 1000
+"""How many parts an example may have: a few names in a schema can stand for more than fits anywhere."""
+
+
+def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int, left: Iterator[int]) -> Any:
+    if depth > 8 or next(left, None) is None:
         return None
     if "$ref" in schema:
-        return _example(defs.get(schema["$ref"].rsplit("/", 1)[-1], {}), defs, depth + 1)
+        return _example(defs.get(schema["$ref"].rsplit("/", 1)[-1], {}), defs, depth + 1, left)
     if schema.get("examples"):
         return schema["examples"][0]
     for name in ("const", "default"):
@@ -232,15 +292,16 @@ def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
         return schema["enum"][0]
     for name in ("anyOf", "oneOf", "allOf"):
         if schema.get(name):
-            return _example(schema[name][0], defs, depth + 1)
+            return _example(schema[name][0], defs, depth + 1, left)
     kind = schema.get("type")
     if kind == "object":
         wanted = schema.get("required", [])
         if not wanted and isinstance(schema.get("additionalProperties"), dict):  # a mapping
-            return {"...": _example(schema["additionalProperties"], defs, depth + 1)}
-        return {n: _example(s, defs, depth + 1) for n, s in schema.get("properties", {}).items() if n in wanted}
+            return {"...": _example(schema["additionalProperties"], defs, depth + 1, left)}
+        given = schema.get("properties", {}).items()
+        return {n: _example(s, defs, depth + 1, left) for n, s in given if n in wanted}
     if kind == "array":
-        return [_example(schema.get("items", {}), defs, depth + 1)]
+        return [_example(schema.get("items", {}), defs, depth + 1, left)]
     if kind == "string":
         return _STRINGS.get(schema.get("format", ""), "...")
     return {"boolean": True, "integer": schema.get("minimum", 1), "number": schema.get("minimum", 1.0)}.get(kind or "")

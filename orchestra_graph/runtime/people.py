@@ -7,7 +7,7 @@ or in the table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from orchestra_graph.clock import Clock
@@ -18,7 +18,7 @@ from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime import answers
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker
-from orchestra_graph.store.base import QuestionRow, QuestionStatus, RunRow, Store
+from orchestra_graph.store.base import MessageRow, QuestionRow, QuestionStatus, RunRow, Store
 from orchestra_graph.store.rules import is_over
 
 __all__ = ["Asking", "People"]
@@ -57,6 +57,10 @@ class Asking(Protocol):
 
     def wake(self) -> None:
         """Look at what has happened."""
+        ...
+
+    def hear_messages(self, rows: Iterable[MessageRow]) -> None:
+        """Take what was sent to the run."""
         ...
 
 
@@ -104,6 +108,13 @@ class People:
         asked = [a.question for a in run.questions if a.question is not None] if run.asking else []
         return [question for question in asked if question not in self._answered]
 
+    @property
+    def due_at(self) -> float | None:
+        """When the time of one of these questions is over, in seconds since the epoch; None: never."""
+        run, waiting = self._drive.run, set(self.waiting)
+        times = [a.expires_at for a in run.questions if a.question in waiting and a.expires_at is not None]
+        return min(times, default=None)
+
     async def look(self) -> None:
         """Take the answers that have come, and see whose time is over."""
         waiting = self.waiting
@@ -131,6 +142,10 @@ class People:
         if activation is None or activation.status != "asking" or activation.question != question:
             return None
         return None if question in self._answered else activation
+
+    def hear_messages(self, messages: Sequence[MessageRow]) -> None:
+        """Pass on what was sent to the run."""
+        self._drive.hear_messages(messages)
 
     def lose(self, error: Exception) -> None:
         """Nobody looks for answers any more: the run cannot go on."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from orchestra_graph.core.record import RunRecord, RunStatus
 from orchestra_graph.core.run import RunState
@@ -16,6 +15,7 @@ from orchestra_graph.runtime.explain import Explanation, explain
 from orchestra_graph.runtime.fleet import Fleet
 from orchestra_graph.runtime.history import Change, HistoryStep, changes_of, history_of, run_at, state_so_far
 from orchestra_graph.runtime.load import Loaded, check_unchanged, load_run
+from orchestra_graph.runtime.mail import Message
 from orchestra_graph.runtime.outcomes import OpenQuestion
 from orchestra_graph.runtime.records import record_of
 from orchestra_graph.runtime.stream import events_of
@@ -23,7 +23,7 @@ from orchestra_graph.runtime.telling import Cursor
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import RunRow
 
-__all__ = ["Reading", "note_of"]
+__all__ = ["Reading"]
 
 S = TypeVar("S", bound=State)
 
@@ -84,7 +84,16 @@ class Reading(Generic[S]):
         """The questions that wait for an answer, the oldest first."""
         rows = await self._engine.store.questions(self._row.number)
         now = self._engine.clock.now()
-        return [OpenQuestion.of(row) for row in rows if row.expires_at is None or row.expires_at > now]
+        return [
+            OpenQuestion.of(row, self._engine.store.url)
+            for row in rows
+            if row.expires_at is None or row.expires_at > now
+        ]
+
+    async def unread(self) -> list[Message]:
+        """The messages that were sent to the run and that no node has taken, the oldest first."""
+        rows = await self._engine.store.inbox(self._row.number)
+        return [Message.of(row) for row in rows if not row.channel.startswith("$")]
 
     async def explain(self) -> Explanation:
         """Why it does not go on: what it waits for, and what to type next; needs no code. Printed, it is prose."""
@@ -144,8 +153,3 @@ class Reading(Generic[S]):
     async def diff(self, one: int, other: int, /) -> list[Change]:
         """Every field that is not the same after two steps; raises as `state_at` does."""
         return changes_of(await self.state_at(one), await self.state_at(other))
-
-
-def note_of(row: RunRow) -> dict[str, Any]:
-    """What the outcome of a run says beyond its status."""
-    return cast("dict[str, Any]", json.loads(row.note)) if row.note else {}

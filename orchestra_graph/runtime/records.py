@@ -5,7 +5,6 @@ No code of the graph is needed, only its form, which the store keeps.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,8 @@ from orchestra_graph.graph.policies import Limits
 from orchestra_graph.graph.shape import rules_in
 from orchestra_graph.graph.topology import Scope, Topology
 from orchestra_graph.runtime.journal import event_of
+from orchestra_graph.runtime.shaped import shape_in
+from orchestra_graph.runtime.wellformed import check_place, object_in, reading, reading_row
 from orchestra_graph.state.codec import Codec, parse
 from orchestra_graph.state.reducers import Reducer
 from orchestra_graph.state.schema import FieldSpec, Schema, State
@@ -33,12 +34,16 @@ _KEPT: Reducer[Any, Any] = Reducer("kept", lambda acc, x: None)
 
 
 async def shape_of(store: Store, row: RunRow) -> Shape:
-    """The form of the graph that a run was started with."""
+    """The form of the graph that a run was started with.
+
+    Raises:
+        StoreBroken: It is missing, or is none.
+    """
     stored = await store.shape(row.fingerprint)
     if stored is None:
         raise StoreBroken(store.url, f"the form of the graph of run '{row.key}' is missing")
-    shape: Shape = json.loads(stored)
-    return shape
+    with reading(store.url, "the form of its graph", row.key):
+        return shape_in(stored)
 
 
 def outline(shape: Shape, name: str, version: str) -> Plan:
@@ -60,6 +65,7 @@ def outline(shape: Shape, name: str, version: str) -> Plan:
             groups=_groups(shape["groups"][i]),
             call=_around(calls, i),
             terminates=n.get("terminates"),
+            channel=n.get("channel", ""),
         )
         for i, n in enumerate(shape["nodes"])
     ]
@@ -119,20 +125,32 @@ def _spec(name: str, field: dict[str, Any]) -> FieldSpec:
 
 
 async def outline_of(store: Store, row: RunRow) -> Plan:
-    """The outline of the graph of a run."""
-    return outline(await shape_of(store, row), row.graph, row.version)
+    """The outline of the graph of a run.
+
+    Raises:
+        StoreBroken: Its form is missing, or is none.
+    """
+    shape = await shape_of(store, row)
+    with reading(store.url, "the form of its graph", row.key):
+        return outline(shape, row.graph, row.version)
 
 
-def known_event(logged: LogRow, url: str) -> tuple[ev.Event, dict[str, Any]]:
+def known_event(logged: LogRow, url: str, run: str = "") -> tuple[ev.Event, dict[str, Any]]:
     """Read a log row without code.
 
     Returns:
         What happened, with the names of the fields that were written and None for their values; and the parsed body.
+
+    Raises:
+        StoreBroken: The row is none that this library wrote.
     """
-    event, body = event_of(logged, None, url), parse(logged.body)
+    event, body = event_of(logged, None, url, run=run), parse(logged.body)
+    with reading_row(logged, url, run):
+        body["writes"], large = object_in(body.get("writes", {}), "writes"), object_in(body.get("blobs", {}), "blobs")
+        object_in(large.get("writes", {}), "blobs.writes")
     if isinstance(event, ev.NodeFinished):
         event = replace(event, writes=dict.fromkeys(written_in(body)), items={})
-    elif isinstance(event, ev.RunStarted):
+    elif isinstance(event, ev.RunStarted | ev.RunForked):
         event = replace(event, values=dict.fromkeys(written_in(body)))
     return event, body
 
@@ -146,7 +164,10 @@ async def record_of(store: Store, row: RunRow) -> RunRecord:
     """Read a run's log and make its table."""
     reader = _Reader(await outline_of(store, row))
     for logged in await store.log(row.number):
-        reader.read(known_event(logged, store.url)[0])
+        event, _ = known_event(logged, store.url, row.key)
+        with reading_row(logged, store.url, row.key):
+            check_place(reader.run, logged, event)
+            reader.read(event)
     return reader.record(row)
 
 
@@ -156,6 +177,7 @@ _SHOWN: dict[Status, ActivationStatus] = {
     "running": "running",
     "retrying": "retrying",
     "asking": "waiting",
+    "receiving": "waiting",
     "failed": "failed",
 }
 
@@ -242,4 +264,6 @@ class _Reader:
         if status == "ready" and driven:
             status = "running"  # it may start, and somebody drives the run: starts are not logged one by one
         waiting = record.waiting_for if status == "waiting" else None
+        if live.status == "receiving":
+            waiting = f"a message on '{self.plan.nodes[live.vertex].channel}'"
         return replace(record, status=status, attempts=live.attempt, ended=None, waiting_for=waiting)

@@ -17,6 +17,7 @@ from orchestra_graph.errors import (
     AlreadyAnswered,
     LimitReached,
     RunCancelled,
+    RunDead,
     RunEnded,
     RunFailed,
     RunOutcomeError,
@@ -28,19 +29,24 @@ from orchestra_graph.errors import (
 )
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
+from orchestra_graph.ids import new_message_id
 from orchestra_graph.runtime import answers
 from orchestra_graph.runtime.history import state_so_far
 from orchestra_graph.runtime.load import check_unchanged
-from orchestra_graph.runtime.outcomes import Cancelled, Done, Failed, Outcome, Stopped, Waiting
-from orchestra_graph.runtime.reading import Reading, note_of
+from orchestra_graph.runtime.mail import deliverable
+from orchestra_graph.runtime.notes import note_of
+from orchestra_graph.runtime.outcomes import Cancelled, Dead, Done, Failed, Outcome, Stopped, Waiting
+from orchestra_graph.runtime.reading import Reading
+from orchestra_graph.runtime.records import shape_of
+from orchestra_graph.runtime.sending import Busy, checked_body, send
 from orchestra_graph.state.schema import State
-from orchestra_graph.store.base import QuestionRow, RunRow
+from orchestra_graph.store.base import MessageRow, QuestionRow, RunRow
 
 __all__ = ["Run"]
 
 S = TypeVar("S", bound=State)
 
-_ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled", "stopped")
+_ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled", "stopped", "dead")
 
 
 class Run(Reading[S]):
@@ -95,8 +101,10 @@ class Run(Reading[S]):
         return None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.cause)
 
     async def _has_news(self, run: RunState) -> bool:
-        """Whether a question that the run waits for was answered, or its time is over."""
+        """Whether a question that the run waits for was answered, or its time is over, or a message has come for it."""
         engine = self._engine
+        if run.receiving and deliverable(run, await engine.store.inbox(self._row.number)):
+            return True
         asking = [activation.question for activation in run.questions if activation.question is not None]
         return bool(await engine.store.news({self._row.number: asking}, now=engine.clock.now()))
 
@@ -115,6 +123,7 @@ class Run(Reading[S]):
             RunWaiting: Only a person can move it.
             RunCancelled: It was cancelled.
             RunStopped: A limit was reached; the `LimitReached` behind it has the state so far.
+            RunDead: Each process that drove it died.
         """
         outcome = await self.wait()
         if isinstance(outcome, Done):
@@ -133,19 +142,19 @@ class Run(Reading[S]):
             await self._engine._take(row, self._plan())
 
     async def retry(self, *, limits: Limits | None = None) -> None:
-        """Let a failed or stopped run go on: from the failed node, keeping all that was done.
+        """Let a failed, stopped or dead run go on: from the failed node, keeping all that was done.
 
         Args:
             limits: The new allowance; the same as before, counted anew, where left out.
 
         Raises:
-            RunEnded: The run is neither failed nor stopped, or no retry can mend it.
+            RunEnded: The run is neither failed nor stopped nor dead, or no retry can mend it.
             RunOwned: Another process drives it.
         """
         engine = self._engine
 
         def again(run: RunState) -> ev.Event:
-            if run.status not in ("failed", "stopped"):
+            if run.status not in ("failed", "stopped", "dead"):
                 raise RunEnded(self.key, run.status, "be retried")
             if run.halt is not None and run.halt.final:
                 raise RunEnded(self.key, run.status, "be retried: what failed would fail again")
@@ -160,9 +169,10 @@ class Run(Reading[S]):
     async def cancel(self) -> None:
         """End the run: nothing starts any more, what runs is interrupted, questions are withdrawn; needs no code.
 
+        Another process that drives it is asked to end it, and waited for.
+
         Raises:
             RunEnded: It has ended before.
-            RunOwned: Another process drives it.
         """
         driven = await self._engine._cancel(self._row)
         if driven is not None:
@@ -196,7 +206,7 @@ class Run(Reading[S]):
             raise UnknownQuestion(self.key, question, [row.id for row in await store.questions(number)])
         plan = await self._plan_at_hand()
         if plan is None:
-            given = answers.check_by_schema(asked, value)
+            given = answers.check_by_schema(asked, value, store.url)
         else:
             given = answers.accept_answer(plan, question, value, parsed_json=parsed_json)
         row = await store.answer(number, question, given, self._engine.clock.now())
@@ -215,20 +225,70 @@ class Run(Reading[S]):
         await check_unchanged(self._engine.store, plan, self._row)
         return plan
 
+    # -- messages -----------------------------------------------------------------------------------
+
+    async def send(self, channel: str, payload: object, /, *, id: str | None = None, busy: Busy = "queue") -> str:
+        """Send a message to the nodes that take those of a channel (`receive`). It is kept until one takes it.
+
+        Args:
+            channel: Which nodes.
+            payload: A value of the type that they take, or plain data that makes one.
+            id: The message's own name in this run: sent twice, it is one message. Made up where left out.
+            busy: What is to happen where no node waits for it now. ``"queue"``: it waits for one. ``"reject"``: it is
+                not sent. ``"interrupt"``: the work of the loop that takes it is withdrawn (``receive(...,
+                interrupts=True)``), and it is taken next; where there is no such work, it waits.
+
+        Returns:
+            Its id.
+
+        Raises:
+            BadInput: The graph has no such channel, the payload does not fit, or another message has this id.
+            RunBusy: With ``busy="reject"``: no node waits for it now.
+            RunEnded: The run is done, or cancelled.
+        """
+        return await self._send(channel, payload, id, busy, parsed_json=False)
+
+    async def send_json(self, channel: str, payload: object, /, *, id: str | None = None, busy: Busy = "queue") -> str:
+        """`send` of a value that a JSON parser made."""
+        return await self._send(channel, payload, id, busy, parsed_json=True)
+
+    async def _send(self, channel: str, payload: object, name: str | None, busy: Busy, *, parsed_json: bool) -> str:
+        engine, row = self._engine, await self._now()
+        plan = await self._plan_at_hand()
+        shape = await shape_of(engine.store, row) if plan is None else plan.shape
+        body = checked_body(plan, shape, channel, payload, busy, parsed_json=parsed_json)
+        given = name or new_message_id()
+        message = MessageRow(run=row.number, id=given, channel=channel, body=body, sent_at=engine.clock.now())
+        stored, _ = await send(self, message, busy)
+        driven = engine._driving.get(row.number)
+        if driven is not None and not driven.drive.over:
+            if stored.taken is None:
+                driven.drive.hear_messages([stored])
+        elif row.number in engine._ours:
+            with suppress(RunOwned):  # somebody else took it over meanwhile, and finds the message
+                await self.resume()
+        return given
+
     # -- outcomes -----------------------------------------------------------------------------------
 
     async def _outcome(self, run: RunState, row: RunRow, cause: BaseException | None = None) -> Outcome[S]:
         state = cast("S", state_so_far(run))
-        note, stored = note_of(row), not self._engine.store.url.startswith("memory:")
+        note, stored = note_of(row, self._engine.store.url), not self._engine.store.url.startswith("memory:")
         match row.status:
             case "done":
                 return Done(run=self.key, state=state)
             case "waiting":
-                return Waiting(run=self.key, state=state, questions=tuple(await self.questions()), stored=stored)
+                asked, channels = (
+                    tuple(await self.questions()),
+                    tuple(sorted(c for c, ids in run.awaited.items() if ids)),
+                )
+                return Waiting(run=self.key, state=state, questions=asked, channels=channels, stored=stored)
             case "cancelled":
                 return Cancelled(run=self.key, state=state)
             case "stopped":
                 return Stopped(run=self.key, state=state, limit=note["limit"], allowed=note["allowed"], stored=stored)
+            case "dead":
+                return Dead(run=self.key, state=state, reason=note["reason"], deaths=note["deaths"], stored=stored)
             case _:
                 errors = tuple((identity, ev.ErrorInfo(kind, what)) for identity, kind, what in note["errors"])
                 return Failed(
@@ -264,4 +324,5 @@ _ERRORS: Mapping[type, type[RunOutcomeError]] = {
     Waiting: RunWaiting,
     Cancelled: RunCancelled,
     Stopped: RunStopped,
+    Dead: RunDead,
 }

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from orchestra_graph.core import events as ev
-from orchestra_graph.errors import BadInput, NotStorable, RunKeyTaken
+from orchestra_graph.errors import BadInput, GraphChanged, NotStorable, RunKeyTaken
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
 from orchestra_graph.runtime.blobs import read_body
+from orchestra_graph.runtime.code_version import codes_of
 from orchestra_graph.state.codec import first_line
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import RunRow, Store
 
-__all__ = ["accept_input", "check_same_start"]
+__all__ = ["accept_input", "check_pinned", "check_same_start"]
 
 
 def accept_input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[ev.RunStarted, dict[str, str]]:
@@ -42,7 +43,7 @@ def accept_input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[e
         except NotStorable as error:
             raise BadInput(str(error)) from None
     return ev.RunStarted(
-        at=at, values=values, steps=limits.steps, seconds=limits.seconds, turns=limits.turns
+        at=at, values=values, steps=limits.steps, seconds=limits.seconds, turns=limits.turns, code=codes_of(plan)
     ), fragments
 
 
@@ -63,3 +64,14 @@ async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, 
         same = all(known) and plan.codec.fields[name].same(stored[name], json.loads(fragments[name]))
         if any(known) and not same:
             raise RunKeyTaken(row.key, f"that run was started with another value of '{name}'")
+
+
+def check_pinned(plan: Plan, row: RunRow) -> None:
+    """Make sure that a run which belongs to one version of its graph is driven by that one.
+
+    Raises:
+        GraphChanged: The code has another version.
+    """
+    if row.pinned and row.version != plan.version:
+        found = f"the run is pinned to version '{row.version}', and the code has version '{plan.version}'"
+        raise GraphChanged(row.key, [found])

@@ -22,6 +22,7 @@ from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import WrongCursor
 from orchestra_graph.graph.plan import Cap, Plan
 from orchestra_graph.runtime.records import known_event
+from orchestra_graph.runtime.wellformed import check_place, reading_row
 from orchestra_graph.store.base import LogRow, RunRow
 
 __all__ = ["Cursor", "Teller"]
@@ -92,11 +93,19 @@ class Teller:
         Args:
             logged: The row.
             writes: What it writes, where not all of it stands in the row itself.
+
+        Raises:
+            StoreBroken: It is no row that can stand there.
         """
+        event, body = known_event(logged, self.url, self.row.key)
+        with reading_row(logged, self.url, self.row.key):
+            check_place(self.run, logged, event)
+            return self._read(logged, event, body["writes"] if writes is None else writes)
+
+    def _read(self, logged: LogRow, event: ev.Event, writes: Mapping[str, Any]) -> Sequence[events.DurableEvent]:
         self._told = []
         self._at, self._seq = logged.at, logged.seq
-        event, body = known_event(logged, self.url)
-        self._writes: Mapping[str, Any] = body.get("writes", {}) if writes is None else writes
+        self._writes = writes
         activation = self.run.live.get(getattr(event, "id", ""))
         if activation is not None and activation.status == "ready":
             self._begin_after_all()
@@ -203,11 +212,12 @@ class Teller:
         """Tell, once, that only people can move the run; what resumed it has not done anything yet."""
         run = self.run
         busy = run.running or run.ready or run.retrying or run.undecided or run.halt is not None
-        if busy or not run.asking or run.status != "running" or isinstance(event, ev.RunResumed):
+        if busy or not (run.asking or run.receiving) or run.status != "running" or isinstance(event, ev.RunResumed):
             self._rests = False
         elif not self._rests and not isinstance(event, ev.Answered):
             self._rests = True
-            self._say(events.Waiting, questions=tuple(self._questions.values()))
+            channels = tuple(sorted(channel for channel, waiting in run.awaited.items() if waiting))
+            self._say(events.Waiting, questions=tuple(self._questions.values()), channels=channels)
 
     # -- a row itself -------------------------------------------------------------------------------
 
@@ -230,6 +240,7 @@ class Teller:
                 to=to,
                 attempt=event.attempt,
                 took=event.took,
+                message=event.message,
             )
 
     def _node_failed(self, event: ev.NodeFailed, activation: Activation | None) -> None:
@@ -244,6 +255,10 @@ class Teller:
                 to=tuple(self._target(taken.edge) for taken in event.taken),
                 took=event.took,
             )
+
+    def _step_done(self, event: ev.StepDone, activation: Activation | None) -> None:
+        if activation is not None:
+            self._say_of(events.StepDone, event.id, key=event.key, index=event.index)
 
     def _target(self, edge: int) -> str:
         return self.run.name(self.plan.edges[edge].target)
@@ -268,6 +283,13 @@ class Teller:
         self._limit_told = cap is None or cap.edge is None
         self._say(events.LimitReached, limit=event.limit if cap is None else self._limit(cap), allowed=event.allowed)
 
+    def _interrupted(self, event: ev.Interrupted, _: Activation | None) -> None:
+        channel = self.plan.nodes[self.plan.caps[event.cap].vertex].channel
+        self._say(events.Interrupted, channel=channel, message=event.message)
+
+    def _message_refused(self, event: ev.MessageRefused, _: Activation | None) -> None:
+        self._say(events.MessageRefused, channel=event.channel, message=event.message, error=event.error)
+
     def _run_resumed(self, event: ev.RunResumed, _: Activation | None) -> None:
         self._say(events.RunResumed, engine=event.engine)
 
@@ -283,7 +305,7 @@ class Teller:
         # A limit is told when it has really stopped the run: the code may have had a higher one than the form.
         if event.status == "stopped" and halt is not None and not self._limit_told:
             self._say(events.LimitReached, limit=halt.limit, allowed=halt.allowed)
-        reason = halt.reason if halt is not None and event.status in ("failed", "stopped") else ""
+        reason = halt.reason if halt is not None and event.status in ("failed", "stopped") else event.reason
         self._say(events.RunEnded, status=event.status, reason=reason)
 
     def _silent(self, event: ev.Event, activation: Activation | None) -> None:
@@ -297,12 +319,15 @@ _TOLD: Mapping[type[ev.Event], Callable[[Teller, Any, Activation | None], None]]
     ev.NodeStarted: Teller._node_started,
     ev.NodeFinished: Teller._node_finished,
     ev.NodeFailed: Teller._node_failed,
+    ev.StepDone: Teller._step_done,
     ev.QuestionAsked: Teller._question_asked,
     ev.Answered: Teller._answered,
     ev.DoubtSettled: Teller._silent,
     ev.JoinAsked: Teller._silent,
     ev.LateResult: Teller._late_result,
     ev.LimitPassed: Teller._limit_passed,
+    ev.Interrupted: Teller._interrupted,
+    ev.MessageRefused: Teller._message_refused,
     ev.RunResumed: Teller._run_resumed,
     ev.RunRetried: Teller._run_retried,
     ev.RunCancelled: Teller._run_cancelled,

@@ -33,7 +33,7 @@ class Threads:
     """A bounded pool of threads, started when they are needed.
 
     Args:
-        most: How many at the same time.
+        most: How many at the same time; 0: there are none, and everything is called in the event loop.
     """
 
     def __init__(self, most: int = 40):
@@ -54,6 +54,9 @@ class Threads:
                 cancelled.
         """
         loop = asyncio.get_running_loop()
+        if self.most < 1 or not getattr(loop, "runs_threads", True):  # a virtual loop would not wait for a thread
+            await asyncio.sleep(0)
+            return contextvars.copy_context().run(fn, **kwargs)
         context = contextvars.copy_context()
         job = _Job(lambda: context.run(fn, **kwargs), loop.create_future(), late)
         with self._condition:

@@ -12,7 +12,11 @@ __all__ = ["open_store"]
 
 
 def open_store(
-    url: str | None = None, *, durability: Literal["normal", "full"] = "normal", clock: Clock | None = None
+    url: str | None = None,
+    *,
+    durability: Literal["normal", "full"] = "normal",
+    clock: Clock | None = None,
+    lease: float = 30.0,
 ) -> Store:
     """The store that a URL names, for ``async with``.
 
@@ -20,6 +24,7 @@ def open_store(
         url: ``sqlite:///runs.db``; ``memory://`` or None for one that is gone with the object.
         durability: See `SqliteStore`.
         clock: Where the time comes from.
+        lease: Seconds without a sign of life after which the owner of a run is dead, where the store goes by leases.
 
     Raises:
         StoreError: There is no such kind of store.

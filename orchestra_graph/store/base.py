@@ -273,8 +273,16 @@ class Transaction(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Have the database check now what it would check at the commit, such as deferred constraints.
+
+        Raises:
+            StoreError: It refuses; nothing of the transaction can be stored any more.
+        """
+        ...
+
     async def rollback(self) -> None:
-        """Undo everything; does nothing the second time, or after it was stored."""
+        """Undo everything; does nothing the second time, or after it was stored. Stops a statement that still runs."""
         ...
 
 
@@ -492,8 +500,13 @@ class Store(Protocol):
         """
         ...
 
-    async def send(self, message: MessageRow) -> tuple[MessageRow, bool]:
+    async def send(self, message: MessageRow, *, alone: int | None = None) -> tuple[MessageRow, bool]:
         """Keep a message for a run. Durable against a power loss.
+
+        Args:
+            message: The message; one with its id that is there already stays as it is.
+            alone: Only where the log of the run ends with the row of this number, and no other message on its channel
+                waits to be taken.
 
         Returns:
             The message as it is now, and whether it was new: one with its id is there already where it is not.
@@ -501,6 +514,7 @@ class Store(Protocol):
         Raises:
             UnknownRun: There is no such run.
             RunEnded: It is done, or cancelled: nobody will ever take it.
+            RunBusy: It is not *alone*.
         """
         ...
 

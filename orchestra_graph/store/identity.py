@@ -70,6 +70,12 @@ class Identity:
             self._lock.drop()
             self._lock = None
 
+    def abandon(self) -> None:
+        """Leave the lock as a dead process leaves it: free, and its file where it was."""
+        if self._lock is not None:
+            self._lock.abandon()
+            self._lock = None
+
     def is_alive(self, engine: str) -> bool:
         """Whether an engine still runs; the file of a dead one is removed."""
         if engine == self.id:

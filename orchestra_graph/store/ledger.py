@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 from orchestra_graph.clock import Clock
 from orchestra_graph.errors import RunOwned, UnknownQuestion, UnknownRun
-from orchestra_graph.store import statements as sql
 from orchestra_graph.store.base import Append, Fenced, NewRun, QuestionRow, RunRow
 from orchestra_graph.store.identity import Identity
 from orchestra_graph.store.rows import question_row, run_row
 from orchestra_graph.store.rules import answered, check_follows
+from orchestra_graph.store.statements import Statements
 
 __all__ = ["AnswerGiven", "Ledger"]
 
@@ -42,8 +42,9 @@ class AnswerGiven:
 class Ledger:
     """The writes of one open store."""
 
-    def __init__(self, url: str, identity: Identity, clock: Clock):
+    def __init__(self, url: str, identity: Identity, clock: Clock, sql: Statements):
         self._url = url
+        self._sql = sql
         self._identity = identity
         self._clock = clock
 
@@ -51,79 +52,78 @@ class Ledger:
         """See `Store.append`."""
         self._check_may_append(db, change)
         rows = change.rows
-        _add_blobs(db, change.run, change.blobs)
+        self._add_blobs(db, change.run, change.blobs)
         if len(rows) == 1:
             row = rows[0]
-            db.execute(sql.ADD_EVENT, (change.run, row.seq, row.kind, row.at, row.body))
+            db.execute(self._sql.ADD_EVENT, (change.run, row.seq, row.kind, row.at, row.body))
         elif rows:
-            db.executemany(sql.ADD_EVENT, [(change.run, row.seq, row.kind, row.at, row.body) for row in rows])
+            db.executemany(self._sql.ADD_EVENT, [(change.run, row.seq, row.kind, row.at, row.body) for row in rows])
         for cached in change.cached:
-            db.execute(sql.SET_CACHED, (cached.key, cached.body, cached.expires_at))
+            db.execute(self._sql.SET_CACHED, (cached.key, cached.body, cached.expires_at))
         if change.snapshot is not None:
-            db.execute(sql.SET_SNAPSHOT, (change.run, change.snapshot.seq, change.snapshot.body))
+            db.execute(self._sql.SET_SNAPSHOT, (change.run, change.snapshot.seq, change.snapshot.body))
         for question in change.asked:
-            db.execute(sql.ASK, _asked(change.run, question))
+            db.execute(self._sql.ASK, _asked(change.run, question))
         for name, status in change.closed:
-            db.execute(sql.CLOSE_QUESTION, (status, change.run, name, "answered"))
+            db.execute(self._sql.CLOSE_QUESTION, (status, change.run, name, "answered"))
         if change.withdraw:
-            db.execute(sql.WITHDRAW, ("withdrawn", change.run, "open"))
+            db.execute(self._sql.WITHDRAW, ("withdrawn", change.run, "open"))
         if change.status is not None:
             at = rows[-1].at if rows else self._clock.now()
-            db.execute(sql.SET_STATUS, (change.status, change.status, at, change.note, change.run))
+            db.execute(self._sql.SET_STATUS, (change.status, change.status, at, change.note, change.run))
         if change.release:
-            db.execute(sql.RELEASE, (change.run,))
+            db.execute(self._sql.RELEASE, (change.run,))
 
     def create(self, db: sqlite3.Connection, new: NewRun) -> tuple[RunRow, bool]:
         """See `Store.create`."""
-        found = db.execute(sql.RUN_OF_KEY, (new.key,)).fetchone()
+        found = db.execute(self._sql.RUN_OF_KEY, (new.key,)).fetchone()
         if found is not None:
             return run_row(found), False
         self._sign_in(db)
-        db.execute(sql.ADD_GRAPH, (new.fingerprint, new.shape))
+        db.execute(self._sql.ADD_GRAPH, (new.fingerprint, new.shape))
         run = (new.key, new.graph, new.version, new.fingerprint, "running", new.at, new.at, 1, self._identity.id, "")
         more = (new.storage, 0, int(new.pinned))
-        number = db.execute(sql.ADD_RUN, (*run, *more, 0, None, new.origin)).lastrowid
-        assert number is not None
-        _add_blobs(db, number, new.blobs)
-        db.execute(sql.ADD_EVENT, (number, 0, new.kind, new.at, new.body))
+        [(number,)] = db.execute(self._sql.ADD_RUN, (*run, *more, 0, None, new.origin)).fetchall()
+        self._add_blobs(db, number, new.blobs)
+        db.execute(self._sql.ADD_EVENT, (number, 0, new.kind, new.at, new.body))
         return run_row((number, *run, *more, new.origin)), True
 
     def claim(self, db: sqlite3.Connection, number: int) -> RunRow:
         """See `Store.claim`."""
-        found = db.execute(sql.RUN, (number,)).fetchone()
+        found = db.execute(self._sql.RUN, (number,)).fetchone()
         if found is None:
             raise UnknownRun(f"#{number}", self._url)
         run = run_row(found)
         if run.owner == self._identity.id:
             return run
         if run.owner is not None and self._identity.is_alive(run.owner):
-            pid, host = db.execute(sql.ENGINE, (run.owner,)).fetchone() or (0, "an unknown machine")
+            pid, host = db.execute(self._sql.ENGINE, (run.owner,)).fetchone() or (0, "an unknown machine")
             raise RunOwned(run.key, pid, host)
         self._sign_in(db)
-        db.execute(sql.TAKE, (run.epoch + 1, self._identity.id, number))
+        db.execute(self._sql.TAKE, (run.epoch + 1, self._identity.id, number))
         return replace(run, epoch=run.epoch + 1, owner=self._identity.id)
 
     def answer(self, db: sqlite3.Connection, given: AnswerGiven) -> QuestionRow:
         """See `Store.answer`."""
-        found = db.execute(sql.QUESTION, (given.run, given.question)).fetchone()
+        found = db.execute(self._sql.QUESTION, (given.run, given.question)).fetchone()
         if found is None:
             raise self._unknown_question(db, given)
         before = question_row(found)
         after = answered(before, given.answer, given.at)
         if after is not before:
-            db.execute(sql.ANSWER, (after.status, after.answer, after.answered_at, given.run, given.question))
+            db.execute(self._sql.ANSWER, (after.status, after.answer, after.answered_at, given.run, given.question))
         return after
 
     def drop_cached(self, db: sqlite3.Connection, over: tuple[str, float]) -> None:
         """Remove a cached result, unless somebody has put another one in its place that is still good."""
-        db.execute(sql.DROP_CACHED, over)
+        db.execute(self._sql.DROP_CACHED, over)
 
     def sign_out(self, db: sqlite3.Connection, _: None) -> None:
         """Give up every run, and be forgotten."""
         self._forget(db, self._identity.id)
 
     def _check_may_append(self, db: sqlite3.Connection, change: Append) -> None:
-        head = db.execute(sql.HEAD, (change.run,)).fetchone()
+        head = db.execute(self._sql.HEAD, (change.run,)).fetchone()
         if head is None:
             raise Fenced(f"there is no run {change.run}")
         epoch, owner, last = head
@@ -137,27 +137,26 @@ class Ledger:
         """Become somebody who can own a run. The first time, tidy up after those who died."""
         me = self._identity
         if me.secure():
-            for (engine,) in db.execute(sql.ENGINES).fetchall():
+            for (engine,) in db.execute(self._sql.ENGINES).fetchall():
                 if not me.is_alive(engine):
                     self._forget(db, engine)
             me.sweep_files()
         # Each time: the transaction that did it first may not have been stored.
-        db.execute(sql.ADD_ENGINE, (me.id, me.pid, me.host, self._clock.now()))
+        db.execute(self._sql.ADD_ENGINE, (me.id, me.pid, me.host, self._clock.now()))
 
     def _forget(self, db: sqlite3.Connection, engine: str) -> None:
-        db.execute(sql.RELEASE_ALL, (engine,))
-        db.execute(sql.DELETE_ENGINE, (engine,))
+        db.execute(self._sql.RELEASE_ALL, (engine,))
+        db.execute(self._sql.DELETE_ENGINE, (engine,))
 
     def _unknown_question(self, db: sqlite3.Connection, given: AnswerGiven) -> UnknownQuestion:
-        run = db.execute(sql.RUN, (given.run,)).fetchone()
-        known = [name for (name,) in db.execute(sql.OPEN_NAMES, (given.run, "open"))]
+        run = db.execute(self._sql.RUN, (given.run,)).fetchone()
+        known = [name for (name,) in db.execute(self._sql.OPEN_NAMES, (given.run, "open"))]
         return UnknownQuestion(run_row(run).key if run else f"#{given.run}", given.question, known)
 
-
-def _add_blobs(db: sqlite3.Connection, run: int, blobs: Mapping[str, str]) -> None:
-    for name, body in blobs.items():
-        db.execute(sql.ADD_BLOB, (name, body))
-        db.execute(sql.ADD_BLOB_USE, (run, name))
+    def _add_blobs(self, db: sqlite3.Connection, run: int, blobs: Mapping[str, str]) -> None:
+        for name, body in blobs.items():
+            db.execute(self._sql.ADD_BLOB, (name, body))
+            db.execute(self._sql.ADD_BLOB_USE, (run, name))
 
 
 def _asked(run: int, question: QuestionRow) -> tuple[object, ...]:

@@ -58,6 +58,10 @@ class FileLock:
                 self._path.unlink()
         self._close()
 
+    def abandon(self) -> None:
+        """Give the lock up, and leave the file, as a process that dies does."""
+        self._close()
+
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:

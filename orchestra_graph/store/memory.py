@@ -1,191 +1,186 @@
 """The store for runs that nobody needs afterwards: `graph.run()` without a database, and tests.
 
-It keeps the contract of `Store`, but for what only a file can do: other processes do not see it, and its runs end
-with the object. Opening it again finds them, as a new owner.
+It keeps the contract of `Store`, but for what only a file can do: other processes do not see it, and it has no SQL.
+Its runs live as long as its `MemoryDatabase`; any number of stores may be open on one, each as an engine of its own, to
+play a fleet in one process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from orchestra_graph.clock import Clock, SystemClock
+from orchestra_graph.clock import Clock
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.errors import StoreClosed, StoreError, UnknownQuestion, UnknownRun
+from orchestra_graph.errors import StoreClosed, StoreError
 from orchestra_graph.ids import new_engine_id
 from orchestra_graph.store.base import (
     Append,
-    CachedRow,
     Fenced,
     LogRow,
+    MessageRow,
     NewRun,
     QuestionRow,
     QuestionStatus,
     RunRow,
+    Size,
     Snapshot,
+    Transaction,
 )
 from orchestra_graph.store.changes import Changes
-from orchestra_graph.store.rules import answered, check_follows, is_over
+from orchestra_graph.store.memory_database import URL, MemoryDatabase
+from orchestra_graph.store.rules import is_over
 
 __all__ = ["MemoryStore"]
 
-
-@dataclass(slots=True)
-class _Kept:
-    """All that is kept of one run."""
-
-    row: RunRow
-    log: list[LogRow]
-    snapshot: Snapshot | None = None
-    questions: dict[str, QuestionRow] = field(default_factory=dict)
+_BEATS = 3  # in each lease: two may be missed
 
 
 class MemoryStore:
-    """A `Store` that keeps runs in this object."""
+    """A `Store` that keeps runs in this process.
 
-    url = "memory://"
+    Attributes:
+        url: ``memory://``.
+        database: Where the runs are. Another store on it is another engine.
+        engine: The id of the engine while the store is open, else None.
+        lost: See `Store`.
+    """
 
-    def __init__(self, *, clock: Clock | None = None):
-        """Make an empty one.
+    url = URL
+
+    def __init__(
+        self, database: MemoryDatabase | None = None, *, clock: Clock | None = None, lease: float | None = None
+    ):
+        """Take a database, or make an empty one.
 
         Args:
-            clock: Where the time comes from.
+            database: Shared with other stores; None: one of its own.
+            clock: Where the time comes from; None: from the database's clock.
+            lease: After so many seconds without a heartbeat, others may take what this engine owns, by the clock of the
+                database. None: as long as the store is open it is alive, and there are no heartbeats; 30 on a
+                database that was given.
         """
-        self._clock: Clock = clock or SystemClock()
-        self._engine: str | None = None  # while it is open
-        self._runs: list[_Kept] = []  # the number of a run is its place, from 1
-        self._by_key: dict[str, _Kept] = {}
-        self._shapes: dict[str, str] = {}
-        self._blobs: dict[str, str] = {}
-        self._cached: dict[str, CachedRow] = {}
-        self._asked: dict[tuple[int, str], int] = {}  # in the order in which they were asked first: which place that is
+        self.database = database or MemoryDatabase(clock=clock)
+        self.engine: str | None = None
+        self.lost: Callable[[Collection[int]], object] | None = None
+        self._clock: Clock = clock or self.database.clock
+        self._lease = lease if lease is not None or database is None else 30.0
+        self._owned: dict[int, int] = {}  # what it believes to own, with the epoch of each
         self._changes = Changes()
         self._answers = Changes()
+        self._next_beat: asyncio.TimerHandle | None = None
+        self._closed = "the store is not open. Use it inside of   async with store:"
 
     async def __aenter__(self) -> MemoryStore:
-        """Open."""
-        if self._engine is not None:
-            raise StoreError(self.url, "this store is open already. Make another one:   MemoryStore()")
-        self._engine = new_engine_id()
+        """Open, as a new engine."""
+        if self.engine is not None:
+            raise StoreError(self.url, "this store is open already. Make another one:   MemoryStore(store.database)")
+        self.engine = new_engine_id()
+        self.database.sign_in(self.engine, self._lease)
+        self.database.listen(self._changes, self._answers)
+        self._plan_beat()
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
         """Give up every ownership, close."""
-        for kept in self._runs:
-            kept.row = replace(kept.row, owner=None)
-        self._engine = None
-        self._changes.happened()
-        self._answers.happened()
+        engine = self._leave()
+        if engine is not None:
+            self.database.sign_out(engine)
+
+    # -- dying, for tests ----------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        """Die as a process does by ``kill -9``: nothing is given up, and every call raises `StoreClosed` from now on.
+
+        What it owned is free when its lease is over; at once where it has none.
+        """
+        engine = self._leave()
+        self._closed = "this store has crashed. Make another one:   async with MemoryStore(store.database) as store:"
+        if engine is not None and self._lease is None:
+            self.database.expire(engine)
+
+    def pause(self) -> None:
+        """Beat no more, as a process that is stopped; calls go on, so that its late writes can be seen refused."""
+        if self._next_beat is not None:
+            self._next_beat.cancel()
+            self._next_beat = None
+
+    def resume(self) -> None:
+        """Wake up after `pause`: beat, and notice what was lost meanwhile."""
+        if self._next_beat is None and self._lease is not None:
+            self._beat()
 
     # -- writing -------------------------------------------------------------------------------------
 
     async def create(self, new: NewRun) -> tuple[RunRow, bool]:
         """See `Store.create`."""
-        engine = self._check_open()
-        found = self._by_key.get(new.key)
-        if found is not None:
-            return found.row, False
-        row = RunRow(
-            number=len(self._runs) + 1,
-            key=new.key,
-            graph=new.graph,
-            version=new.version,
-            fingerprint=new.fingerprint,
-            status="running",
-            created_at=new.at,
-            updated_at=new.at,
-            epoch=1,
-            owner=engine,
-            note="",
-            storage=new.storage,
-        )
-        self._add_blobs(new.blobs)
-        kept = _Kept(row, [LogRow(0, new.kind, new.at, new.body)])
-        self._runs.append(kept)
-        self._by_key[new.key] = kept
-        self._shapes.setdefault(new.fingerprint, new.shape)
-        self._changes.happened()
-        return row, True
+        row, created = self.database.create(self._opened(), new)
+        if created:
+            self._owned[row.number] = row.epoch
+        return row, created
 
     async def claim(self, run: int) -> RunRow:
-        """See `Store.claim`; nobody else can own a run here."""
-        engine = self._check_open()
-        kept = self._kept(run)
-        if kept is None:
-            raise UnknownRun(f"#{run}", self.url)
-        if kept.row.owner != engine:
-            kept.row = replace(kept.row, owner=engine, epoch=kept.row.epoch + 1)
-            self._changes.happened()
-        return kept.row
+        """See `Store.claim`."""
+        row = self.database.claim(self._opened(), run)
+        self._owned[run] = row.epoch
+        return row
 
     async def append(self, change: Append) -> None:
         """See `Store.append`."""
-        engine = self._check_open()
-        kept = self._kept(change.run)
-        if kept is None or kept.row.owner != engine or kept.row.epoch != change.epoch:
-            raise Fenced(f"run {change.run} is not in epoch {change.epoch} of engine {engine}")
-        check_follows(change, kept.log[-1].seq)
-        kept.log.extend(change.rows)
-        self._add_blobs(change.blobs)
-        self._cached.update((cached.key, cached) for cached in change.cached)
-        if change.snapshot is not None:
-            kept.snapshot = change.snapshot
-        self._change_questions(kept, change)
-        if change.status is not None:
-            self._set_status(kept, change, change.status)
+        engine = self._opened()
+        try:
+            self.database.append(engine, change, self._clock.now())
+        except Fenced:
+            if not self.database.owns(engine, change.run, self._owned.get(change.run, change.epoch)):
+                self._owned.pop(change.run, None)  # whoever appended knows it now
+            raise
         if change.release:
-            kept.row = replace(kept.row, owner=None)
-        self._changes.happened()
+            self._owned.pop(change.run, None)
 
     async def answer(self, run: int, question: str, answer: str, at: float) -> QuestionRow:
         """See `Store.answer`."""
-        self._check_open()
-        kept = self._kept(run)
-        if kept is None or question not in kept.questions:
-            known = [q.id for q in kept.questions.values() if q.status == "open"] if kept else []
-            raise UnknownQuestion(kept.row.key if kept else f"#{run}", question, known)
-        before = kept.questions[question]
-        after = answered(before, answer, at)
-        if after is not before:
-            kept.questions[question] = after
-            self._changes.happened()
-            self._answers.happened()
-        return after
+        self._opened()
+        return self.database.answer(run, question, answer, at)
 
-    def _add_blobs(self, blobs: Mapping[str, str]) -> None:
-        for name, body in blobs.items():
-            self._blobs.setdefault(name, body)
+    async def send(self, message: MessageRow) -> tuple[MessageRow, bool]:
+        """See `Store.send`."""
+        self._opened()
+        return self.database.send(message)
 
-    def _change_questions(self, kept: _Kept, change: Append) -> None:
-        mine = kept.questions
-        for asked in change.asked:
-            if asked.id not in mine or mine[asked.id].status != "answered":
-                mine[asked.id] = replace(asked, run=change.run, key=kept.row.key, status="open")
-                self._asked.setdefault((change.run, asked.id), len(self._asked))
-        for name, status in change.closed:
-            if name in mine and mine[name].status != "answered":
-                mine[name] = replace(mine[name], status=status)
-        if change.withdraw:
-            mine.update({n: replace(row, status="withdrawn") for n, row in mine.items() if row.status == "open"})
-
-    def _set_status(self, kept: _Kept, change: Append, status: RunStatus) -> None:
-        before = kept.row
-        at = change.rows[-1].at if change.rows else self._clock.now()
-        kept.row = replace(
-            before,
-            status=status,
-            note=change.note,
-            updated_at=before.updated_at if before.status == status else at,
+    async def begin(self, run: int, epoch: int) -> Transaction:
+        """Refuse: there is no SQL here."""
+        if not self.database.owns(self._opened(), run, epoch):
+            raise Fenced(f"run {run} is not in epoch {epoch} of engine {self.engine}")
+        raise StoreError(
+            self.url,
+            "runs that are kept in memory have no SQL, and so no transactions. Keep them in a database:   "
+            "Engine('sqlite:///runs.db')",
         )
+
+    async def prune(
+        self, *, before: float, status: Collection[RunStatus], graph: str | None = None, limit: int = 100
+    ) -> list[str]:
+        """See `Store.prune`."""
+        self._opened()
+        return self.database.prune(before, status, graph, limit)
+
+    async def tidy(self, *, now: float, limit: int = 1000) -> int:
+        """See `Store.tidy`."""
+        self._opened()
+        return self.database.tidy(now, limit)
+
+    async def compact(self) -> None:
+        """Do nothing: what was removed takes no room."""
+        self._opened()
 
     # -- reading -------------------------------------------------------------------------------------
 
     async def find(self, key: str) -> RunRow | None:
         """See `Store.find`."""
-        self._check_open()
-        found = self._by_key.get(key)
+        self._opened()
+        found = self.database.by_key.get(key)
         return found.row if found else None
 
     async def runs(
@@ -200,54 +195,59 @@ class MemoryStore:
         limit: int = 100,
     ) -> list[RunRow]:
         """See `Store.runs`."""
-        self._check_open()
-        rows = (kept.row for kept in reversed(self._runs if after is None else self._runs[: max(after - 1, 0)]))
+        self._opened()
         fit = (
-            row
-            for row in rows
-            if (not status or row.status in status)
-            and graph in (None, row.graph)
-            and row.key.startswith(key or "")
-            and (since is None or row.created_at >= since)
-            and (until is None or row.created_at < until)
+            kept.row
+            for number, kept in reversed(self.database.runs.items())
+            if (after is None or number < after)
+            and (not status or kept.row.status in status)
+            and graph in (None, kept.row.graph)
+            and kept.row.key.startswith(key or "")
+            and (since is None or kept.row.created_at >= since)
+            and (until is None or kept.row.created_at < until)
         )
         return list(islice(fit, limit))
 
+    async def due(self, graphs: Mapping[str, str], *, now: float, limit: int = 100) -> list[RunRow]:
+        """See `Store.due`."""
+        self._opened()
+        return self.database.due(graphs, now, limit)
+
     async def shape(self, fingerprint: str) -> str | None:
         """See `Store.shape`."""
-        self._check_open()
-        return self._shapes.get(fingerprint)
+        self._opened()
+        return self.database.shapes.get(fingerprint)
 
     async def snapshot(self, run: int) -> Snapshot | None:
         """See `Store.snapshot`."""
-        self._check_open()
-        kept = self._kept(run)
+        self._opened()
+        kept = self.database.runs.get(run)
         return kept.snapshot if kept else None
 
     async def log(self, run: int, *, after: int = -1, upto: int | None = None) -> list[LogRow]:
         """See `Store.log`."""
-        self._check_open()
-        kept = self._kept(run)
-        # Row n stands at place n: there are no gaps.
+        self._opened()
+        kept = self.database.runs.get(run)
         return kept.log[max(after + 1, 0) : None if upto is None else max(upto + 1, 0)] if kept else []
 
     async def rows(self, run: int, seqs: Sequence[int]) -> list[LogRow]:
         """See `Store.rows`."""
-        self._check_open()
-        kept = self._kept(run)
+        self._opened()
+        kept = self.database.runs.get(run)
         return [kept.log[seq] for seq in sorted(set(seqs)) if 0 <= seq < len(kept.log)] if kept else []
 
     async def blobs(self, hashes: Iterable[str]) -> dict[str, str]:
         """See `Store.blobs`."""
-        self._check_open()
-        return {name: self._blobs[name] for name in hashes if name in self._blobs}
+        self._opened()
+        there = self.database.blobs
+        return {name: there[name] for name in hashes if name in there}
 
     async def cached(self, key: str, now: float) -> str | None:
         """See `Store.cached`."""
-        self._check_open()
-        found = self._cached.get(key)
+        self._opened()
+        found = self.database.cached.get(key)
         if found is not None and is_over(found.expires_at, now):
-            del self._cached[key]
+            del self.database.cached[key]
             return None
         return found.body if found else None
 
@@ -255,48 +255,83 @@ class MemoryStore:
         self, run: int | None = None, *, status: Sequence[QuestionStatus] = ("open",)
     ) -> list[QuestionRow]:
         """See `Store.questions`."""
-        self._check_open()
+        self._opened()
+        database = self.database
         if run is None:
-            rows = [self._runs[number - 1].questions[name] for number, name in self._asked]
+            rows = [database.runs[number].questions[name] for number, name in database.asked]
         else:
-            rows = list(kept.questions.values()) if (kept := self._kept(run)) else []
+            rows = list(kept.questions.values()) if (kept := database.runs.get(run)) else []
         return [row for row in rows if not status or row.status in status]
 
     async def question(self, run: int, question: str) -> QuestionRow | None:
         """See `Store.question`."""
-        self._check_open()
-        kept = self._kept(run)
+        self._opened()
+        kept = self.database.runs.get(run)
         return kept.questions.get(question) if kept else None
 
     async def news(self, asked: Mapping[int, Collection[str]], *, now: float | None = None) -> list[QuestionRow]:
         """See `Store.news`."""
-        self._check_open()
+        self._opened()
         named = [
             kept.questions[name]
             for number, names in asked.items()
-            if (kept := self._kept(number)) is not None
+            if (kept := self.database.runs.get(number)) is not None
             for name in names
             if name in kept.questions
         ]
         found = [row for row in named if row.status != "open" or (now is not None and is_over(row.expires_at, now))]
-        return sorted(found, key=lambda row: self._asked[row.run, row.id])
+        return sorted(found, key=lambda row: self.database.asked[row.run, row.id])
+
+    async def inbox(self, run: int | None = None, *, taken: bool = False) -> list[MessageRow]:
+        """See `Store.inbox`."""
+        engine = self._opened()
+        if run is None:
+            return self.database.inbox_of(engine, taken)
+        kept = self.database.runs.get(run)
+        return [row for row in kept.inbox.values() if taken or row.taken is None] if kept else []
+
+    async def sizes(self) -> dict[str, Size]:
+        """See `Store.sizes`."""
+        self._opened()
+        return self.database.sizes()
 
     async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Store.changes`."""
-        self._check_open()
+        self._opened()
         return await self._changes.wait(timeout)
 
     async def answers(self, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Store.answers`."""
-        self._check_open()
+        self._opened()
         return await self._answers.wait(timeout)
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _check_open(self) -> str:
-        if self._engine is None:
-            raise StoreClosed(self.url, "the store is not open. Use it inside of   async with store:")
-        return self._engine
+    def _opened(self) -> str:
+        if self.engine is None:
+            raise StoreClosed(self.url, self._closed)
+        return self.engine
 
-    def _kept(self, run: int) -> _Kept | None:
-        return self._runs[run - 1] if 0 < run <= len(self._runs) else None
+    def _leave(self) -> str | None:
+        engine, self.engine = self.engine, None
+        self.pause()
+        self._owned.clear()
+        if engine is not None:
+            self.database.leave(self._changes, self._answers)
+            self._changes.happened()  # whoever waits for a change shall wait no longer
+            self._answers.happened()
+        return engine
+
+    def _plan_beat(self) -> None:
+        if self._lease is not None:
+            self._next_beat = asyncio.get_running_loop().call_later(self._lease / _BEATS, self._beat)
+
+    def _beat(self) -> None:
+        engine = self._opened()
+        self.database.sign_in(engine, self._lease)
+        self._plan_beat()
+        gone = [run for run, epoch in self._owned.items() if not self.database.owns(engine, run, epoch)]
+        for run in gone:
+            del self._owned[run]
+        if gone and self.lost is not None:
+            self.lost(gone)

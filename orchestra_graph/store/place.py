@@ -1,13 +1,13 @@
-"""Where a SQLite store is: the file that a URL names."""
+"""Where a store is: the file that a URL names, and how a URL may be shown."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from orchestra_graph.errors import StoreError
+from orchestra_graph.errors import StoreError, without_password
 
-__all__ = ["sqlite_path"]
+__all__ = ["shown", "sqlite_path"]
 
 _SCHEMES = ("sqlite:///", "sqlite+aiosqlite:///")
 
@@ -32,3 +32,8 @@ def sqlite_path(url: str) -> Path:
             url, f"options after the file's name ('{options}') are not understood. Leave them out:   {scheme}{name}"
         )
     return Path(os.path.realpath(name))
+
+
+def shown(url: str) -> str:
+    """A URL for messages, logs and screens: without a password. Errors of the store hold it in this form only."""
+    return without_password(url)

@@ -1,21 +1,29 @@
-"""The SQL of every write and of the reads, compiled once from the tables into text for the sqlite3 module.
+"""The SQL of every write and of the reads: each statement once, compiled from the tables for each database.
 
-Each statement names its parameters in the order in which its values are given; a compile that orders them otherwise
-is an error at import. A parameter that is a list is JSON text: so the statement is the same however many there are,
-and may have any number of them.
+    SQLITE.ADD_EVENT     text for the sqlite3 module, with ``?``
+    POSTGRES.ADD_EVENT   text for psycopg, with ``%s``
+
+Rule 1. Each statement names its parameters in the order in which its values are given; a compile that orders them
+otherwise is an error. So the values are the same for every database.
+Rule 2. A parameter that is a list is JSON text: so the statement is the same however many there are, and may have any
+number of them.
+Rule 3. A statement is compiled when it is first used; `tests/store/test_statements.py` compiles them all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Select,
     and_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal_column,
@@ -24,8 +32,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.sql import ClauseElement
 
 from orchestra_graph.store.rows import SELECT_EVENTS, SELECT_QUESTIONS, SELECT_RUNS
@@ -41,70 +50,119 @@ from orchestra_graph.store.tables import (
     snapshots,
 )
 
-__all__ = [
-    "ADD_BLOB",
-    "ADD_BLOB_USE",
-    "ADD_ENGINE",
-    "ADD_EVENT",
-    "ADD_GRAPH",
-    "ADD_RUN",
-    "ANSWER",
-    "ASK",
-    "BLOBS",
-    "CACHED",
-    "CLOSE_QUESTION",
-    "DELETE_ENGINE",
-    "DROP_CACHED",
-    "ENGINE",
-    "ENGINES",
-    "HEAD",
-    "LOG",
-    "NEWS",
-    "OPEN_NAMES",
-    "QUESTION",
-    "QUESTIONS",
-    "QUESTIONS_OF_RUN",
-    "QUESTIONS_OF_RUN_WITH_STATUS",
-    "QUESTIONS_WITH_STATUS",
-    "RELEASE",
-    "RELEASE_ALL",
-    "ROWS",
-    "RUN",
-    "RUN_OF_KEY",
-    "SET_CACHED",
-    "SET_SNAPSHOT",
-    "SET_STATUS",
-    "SHAPE",
-    "SNAPSHOT",
-    "TAKE",
-    "WITHDRAW",
-    "spelled",
-]
-
-_DIALECT = sqlite.dialect()
+__all__ = ["POSTGRES", "SQLITE", "Dialect", "Postgres", "Sqlite", "Statement", "Statements"]
 
 
-def _sql(statement: ClauseElement, *order: str) -> str:
-    compiled: Any = statement.compile(dialect=_DIALECT)
-    found = tuple(compiled.positiontup or ())
-    if found != order:
-        raise AssertionError(f"the parameters of {compiled} are {found}, not {order}")
-    return str(compiled)
+class Sqlite:
+    """How SQLite spells what the databases do not spell alike."""
+
+    compiler: Any = sqlite.dialect()
+    insert = staticmethod(sqlite.insert)
+
+    @staticmethod
+    def among(column: Column[Any], name: str) -> ColumnElement[bool]:
+        """Whether a column is one of the elements of a JSON list."""
+        return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
+
+    @staticmethod
+    def pairs(name: str, first: Any, second: Any) -> tuple[Any, ColumnElement[bool]]:
+        """The rows of a JSON list of pairs, and the condition that *first* and *second* are one of them."""
+        value = func.json_each(bindparam(name)).table_valued("value").c.value
+        element = [func.json_extract(value, literal_column(f"'$[{at}]'")) for at in (0, 1)]
+        return value.table, and_(first == element[0], second == element[1])
 
 
-def spelled(query: Select[Any]) -> tuple[str, tuple[Any, ...]]:
-    """The text of a query that is put together each time, and its values."""
-    compiled: Any = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup or ())
+class Postgres:
+    """How PostgreSQL spells what the databases do not spell alike."""
+
+    compiler: Any = psycopg_dialect.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+    insert = staticmethod(postgresql.insert)
+
+    @staticmethod
+    def among(column: Column[Any], name: str) -> ColumnElement[bool]:
+        """Whether a column is one of the elements of a JSON list."""
+        given = func.jsonb_array_elements_text(cast(bindparam(name), JSONB)).table_valued("value").render_derived()
+        return column.in_(select(cast(given.c.value, column.type)))
+
+    @staticmethod
+    def pairs(name: str, first: Any, second: Any) -> tuple[Any, ColumnElement[bool]]:
+        """The rows of a JSON list of pairs, and the condition that *first* and *second* are one of them."""
+        given = func.jsonb_array_elements(cast(bindparam(name), JSONB)).table_valued("value").render_derived()
+        element = [given.c.value.op("->>")(literal_column(str(at))) for at in (0, 1)]
+        return given, and_(first == cast(element[0], first.type), second == element[1])
 
 
-def _among(column: Column[Any], name: str) -> ColumnElement[bool]:
-    """Whether a column is one of the elements of a JSON list."""
-    return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
+Dialect = type[Sqlite] | type[Postgres]
 
 
-def _insert(table: Any, *names: str) -> Any:
-    return insert(table).values({name: bindparam(name) for name in names})
+class Statement:
+    """One statement as an attribute of `Statements`, where it is text."""
+
+    def __init__(self, what: ClauseElement | Callable[[Dialect], ClauseElement], *order: str):
+        """Define a statement.
+
+        Args:
+            what: The statement, or what makes it where the databases do not spell it alike.
+            order: The names of its parameters, in the order of its values.
+        """
+        self._what = what
+        self._order = order
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, statements: Statements, owner: type[Statements]) -> str:
+        what = self._what if isinstance(self._what, ClauseElement) else self._what(statements.dialect)
+        compiled: Any = what.compile(dialect=statements.dialect.compiler)
+        found = tuple(compiled.positiontup or ())
+        if found != self._order:
+            raise AssertionError(f"the parameters of {self._name}, {compiled}, are {found}, not {self._order}")
+        text = statements.__dict__[self._name] = str(compiled)  # from here on this is what is found
+        return text
+
+
+def _insert(table: Any, *names: str) -> Callable[[Dialect], Any]:
+    # "inline": nobody asks for the number of the new row.
+    return lambda d: d.insert(table).values({name: bindparam(name) for name in names}).inline()
+
+
+def _add(table: Any, *names: str) -> Callable[[Dialect], Any]:
+    """Insert a row, unless it is there already."""
+    return lambda d: _insert(table, *names)(d).on_conflict_do_nothing()
+
+
+def _put(table: Any, key: str, *names: str) -> Callable[[Dialect], Any]:
+    """Insert a row, in the place of the one that has its key."""
+
+    def make(d: Dialect) -> Any:
+        new = _insert(table, *names)(d)
+        others = {name: new.excluded[name] for name in names if name != key}
+        return new.on_conflict_do_update(index_elements=[key], set_=others)
+
+    return make
+
+
+def _add_run(d: Dialect) -> Any:
+    return d.insert(runs).values({name: bindparam(name) for name in _NEW_RUN}).returning(runs.c.id)
+
+
+def _ask(d: Dialect) -> Any:
+    new = _insert(questions, *_ASKED)(d)
+    return new.on_conflict_do_update(
+        index_elements=["run", "name"],
+        set_={name: new.excluded[name] for name in _ASKED if name not in ("run", "name")},
+        where=questions.c.status != bindparam("answered"),
+    )
+
+
+def _questions_news(d: Dialect) -> Any:
+    # Each question that is named costs one look into the index, whatever else there is.
+    given, is_named = d.pairs("named", questions.c.run, questions.c.name)
+    return (
+        SELECT_QUESTIONS.join(given, is_named)
+        .where(or_(questions.c.status != bindparam("open"), questions.c.expires_at <= bindparam("now")))
+        .order_by(questions.c.id)
+    )
 
 
 _EVENT = ("run", "seq", "kind", "at", "body")
@@ -117,163 +175,148 @@ _CACHED = ("key", "body", "expires_at")
 _NEW_RUN = tuple(c.name for c in runs.c if c.name != "id")
 _ASKED = tuple(c.name for c in questions.c if c.name not in ("id", "answer", "answered_at"))
 
-ADD_EVENT = _sql(_insert(events, *_EVENT), *_EVENT)
-ADD_GRAPH = _sql(_insert(graphs, *_GRAPH).on_conflict_do_nothing(), *_GRAPH)
-ADD_ENGINE = _sql(_insert(engines, *_ENGINE).on_conflict_do_nothing(), *_ENGINE)
-ADD_RUN = _sql(_insert(runs, *_NEW_RUN), *_NEW_RUN)
-
-# The name of a blob is made of its content: what is there already is the same.
-ADD_BLOB = _sql(_insert(blobs, *_BLOB).on_conflict_do_nothing(), *_BLOB)
-ADD_BLOB_USE = _sql(_insert(blob_uses, *_BLOB_USE).on_conflict_do_nothing(), *_BLOB_USE)
-
-_cached = _insert(node_cache, *_CACHED)
-SET_CACHED = _sql(
-    _cached.on_conflict_do_update(
-        index_elements=["key"], set_={"body": _cached.excluded.body, "expires_at": _cached.excluded.expires_at}
-    ),
-    *_CACHED,
-)
-DROP_CACHED = _sql(
-    delete(node_cache).where(node_cache.c.key == bindparam("b_key"), node_cache.c.expires_at <= bindparam("now")),
-    "b_key",
-    "now",
-)
-
-_snapshot = _insert(snapshots, *_SNAPSHOT)
-SET_SNAPSHOT = _sql(
-    _snapshot.on_conflict_do_update(
-        index_elements=["run"], set_={"seq": _snapshot.excluded.seq, "body": _snapshot.excluded.body}
-    ),
-    *_SNAPSHOT,
-)
-
-_ask = _insert(questions, *_ASKED)
-ASK = _sql(
-    _ask.on_conflict_do_update(
-        index_elements=["run", "name"],
-        set_={name: _ask.excluded[name] for name in _ASKED if name not in ("run", "name")},
-        where=questions.c.status != bindparam("answered"),
-    ),
-    *_ASKED,
-    "answered",
-)
-
-CLOSE_QUESTION = _sql(
-    update(questions)
-    .values(status=bindparam("new"))
-    .where(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name"))
-    .where(questions.c.status != bindparam("answered")),
-    "new",
-    "b_run",
-    "b_name",
-    "answered",
-)
-
-ANSWER = _sql(
-    update(questions)
-    .values(status=bindparam("new"), answer=bindparam("text"), answered_at=bindparam("when"))
-    .where(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name")),
-    "new",
-    "text",
-    "when",
-    "b_run",
-    "b_name",
-)
-
-# Of a run: who may append, and after which row.
-HEAD = _sql(
-    select(
-        runs.c.epoch,
-        runs.c.owner,
-        select(func.max(events.c.seq)).where(events.c.run == runs.c.id).scalar_subquery(),
-    ).where(runs.c.id == bindparam("b_run")),
-    "b_run",
-)
-
-RUN = _sql(SELECT_RUNS.where(runs.c.id == bindparam("b_run")), "b_run")
-RUN_OF_KEY = _sql(SELECT_RUNS.where(runs.c.key == bindparam("b_key")), "b_key")
-QUESTION = _sql(
-    SELECT_QUESTIONS.where(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name")),
-    "b_run",
-    "b_name",
-)
-OPEN_NAMES = _sql(
-    select(questions.c.name)
-    .where(questions.c.run == bindparam("b_run"), questions.c.status == bindparam("b_status"))
-    .order_by(questions.c.id),
-    "b_run",
-    "b_status",
-)
-
-SET_STATUS = _sql(
-    update(runs)
-    .values(
-        status=bindparam("new"),
-        updated_at=case((runs.c.status == bindparam("same"), runs.c.updated_at), else_=bindparam("when")),
-        note=bindparam("text"),
-    )
-    .where(runs.c.id == bindparam("b_run")),
-    "new",
-    "same",
-    "when",
-    "text",
-    "b_run",
-)
-
-TAKE = _sql(
-    update(runs).values(epoch=bindparam("new"), owner=bindparam("who")).where(runs.c.id == bindparam("b_run")),
-    "new",
-    "who",
-    "b_run",
-)
-RELEASE = _sql(update(runs).values(owner=null()).where(runs.c.id == bindparam("b_run")), "b_run")
-RELEASE_ALL = _sql(update(runs).values(owner=null()).where(runs.c.owner == bindparam("who")), "who")
-
-# At the end of a run: what is still asked.
-WITHDRAW = _sql(
-    update(questions)
-    .values(status=bindparam("new"))
-    .where(questions.c.run == bindparam("b_run"), questions.c.status == bindparam("open")),
-    "new",
-    "b_run",
-    "open",
-)
-
-ENGINE = _sql(select(engines.c.pid, engines.c.host).where(engines.c.id == bindparam("who")), "who")
-ENGINES = _sql(select(engines.c.id))
-DELETE_ENGINE = _sql(delete(engines).where(engines.c.id == bindparam("who")), "who")
-
-SHAPE = _sql(select(graphs.c.shape).where(graphs.c.fingerprint == bindparam("fingerprint")), "fingerprint")
-SNAPSHOT = _sql(select(snapshots.c.seq, snapshots.c.body).where(snapshots.c.run == bindparam("b_run")), "b_run")
-BLOBS = _sql(select(blobs.c.hash, blobs.c.body).where(_among(blobs.c.hash, "hashes")), "hashes")
-CACHED = _sql(select(node_cache.c.body, node_cache.c.expires_at).where(node_cache.c.key == bindparam("b_key")), "b_key")
-
+_run = runs.c.id == bindparam("b_run")
+_question = and_(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name"))
 _events = SELECT_EVENTS.where(events.c.run == bindparam("b_run")).order_by(events.c.seq)
-LOG = _sql(
-    _events.where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("upto")), "b_run", "after", "upto"
-)
-ROWS = _sql(_events.where(_among(events.c.seq, "seqs")), "b_run", "seqs")
-
 _questions = SELECT_QUESTIONS.order_by(questions.c.id)
 _questions_of_run = _questions.where(questions.c.run == bindparam("b_run"))
-QUESTIONS = _sql(_questions)
-QUESTIONS_WITH_STATUS = _sql(_questions.where(_among(questions.c.status, "statuses")), "statuses")
-QUESTIONS_OF_RUN = _sql(_questions_of_run, "b_run")
-QUESTIONS_OF_RUN_WITH_STATUS = _sql(
-    _questions_of_run.where(_among(questions.c.status, "statuses")), "b_run", "statuses"
-)
 
-# Of questions named by a JSON list of [run, question]: each costs one look into the index, whatever else there is.
-_named = func.json_each(bindparam("named")).table_valued("value").c.value
-_is_named = and_(
-    questions.c.run == func.json_extract(_named, literal_column("'$[0]'")),
-    questions.c.name == func.json_extract(_named, literal_column("'$[1]'")),
-)
-NEWS = _sql(
-    SELECT_QUESTIONS.join(_named.table, _is_named)
-    .where(or_(questions.c.status != bindparam("open"), questions.c.expires_at <= bindparam("now")))
-    .order_by(questions.c.id),
-    "named",
-    "open",
-    "now",
-)
+
+class Statements:
+    """All of them, for one database."""
+
+    def __init__(self, dialect: Dialect):
+        self.dialect = dialect
+
+    def spelled(self, query: Select[Any]) -> tuple[str, tuple[Any, ...]]:
+        """The text of a query that is put together each time, and its values."""
+        compiled: Any = query.compile(dialect=self.dialect.compiler, compile_kwargs={"render_postcompile": True})
+        return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup or ())
+
+    ADD_EVENT = Statement(_insert(events, *_EVENT), *_EVENT)
+    ADD_GRAPH = Statement(_add(graphs, *_GRAPH), *_GRAPH)
+    ADD_ENGINE = Statement(_add(engines, *_ENGINE), *_ENGINE)
+    ADD_RUN = Statement(_add_run, *_NEW_RUN)
+
+    # The name of a blob is made of its content: what is there already is the same.
+    ADD_BLOB = Statement(_add(blobs, *_BLOB), *_BLOB)
+    ADD_BLOB_USE = Statement(_add(blob_uses, *_BLOB_USE), *_BLOB_USE)
+
+    SET_CACHED = Statement(_put(node_cache, "key", *_CACHED), *_CACHED)
+    DROP_CACHED = Statement(
+        delete(node_cache).where(node_cache.c.key == bindparam("b_key"), node_cache.c.expires_at <= bindparam("now")),
+        "b_key",
+        "now",
+    )
+    SET_SNAPSHOT = Statement(_put(snapshots, "run", *_SNAPSHOT), *_SNAPSHOT)
+    ASK = Statement(_ask, *_ASKED, "answered")
+    CLOSE_QUESTION = Statement(
+        update(questions)
+        .values(status=bindparam("new"))
+        .where(_question)
+        .where(questions.c.status != bindparam("answered")),
+        "new",
+        "b_run",
+        "b_name",
+        "answered",
+    )
+    ANSWER = Statement(
+        update(questions)
+        .values(status=bindparam("new"), answer=bindparam("text"), answered_at=bindparam("when"))
+        .where(_question),
+        "new",
+        "text",
+        "when",
+        "b_run",
+        "b_name",
+    )
+
+    # Of a run: who may append, and after which row.
+    HEAD = Statement(
+        select(
+            runs.c.epoch,
+            runs.c.owner,
+            select(func.max(events.c.seq)).where(events.c.run == runs.c.id).scalar_subquery(),
+        ).where(_run),
+        "b_run",
+    )
+
+    RUN = Statement(SELECT_RUNS.where(_run), "b_run")
+    RUN_OF_KEY = Statement(SELECT_RUNS.where(runs.c.key == bindparam("b_key")), "b_key")
+    QUESTION = Statement(SELECT_QUESTIONS.where(_question), "b_run", "b_name")
+    OPEN_NAMES = Statement(
+        select(questions.c.name)
+        .where(questions.c.run == bindparam("b_run"), questions.c.status == bindparam("b_status"))
+        .order_by(questions.c.id),
+        "b_run",
+        "b_status",
+    )
+
+    SET_STATUS = Statement(
+        update(runs)
+        .values(
+            status=bindparam("new"),
+            updated_at=case((runs.c.status == bindparam("same"), runs.c.updated_at), else_=bindparam("when")),
+            note=bindparam("text"),
+        )
+        .where(_run),
+        "new",
+        "same",
+        "when",
+        "text",
+        "b_run",
+    )
+
+    TAKE = Statement(
+        update(runs).values(epoch=bindparam("new"), owner=bindparam("who")).where(_run),
+        "new",
+        "who",
+        "b_run",
+    )
+    RELEASE = Statement(update(runs).values(owner=null()).where(_run), "b_run")
+    RELEASE_ALL = Statement(update(runs).values(owner=null()).where(runs.c.owner == bindparam("who")), "who")
+
+    # At the end of a run: what is still asked.
+    WITHDRAW = Statement(
+        update(questions)
+        .values(status=bindparam("new"))
+        .where(questions.c.run == bindparam("b_run"), questions.c.status == bindparam("open")),
+        "new",
+        "b_run",
+        "open",
+    )
+
+    ENGINE = Statement(select(engines.c.pid, engines.c.host).where(engines.c.id == bindparam("who")), "who")
+    ENGINES = Statement(select(engines.c.id))
+    DELETE_ENGINE = Statement(delete(engines).where(engines.c.id == bindparam("who")), "who")
+
+    SHAPE = Statement(select(graphs.c.shape).where(graphs.c.fingerprint == bindparam("fingerprint")), "fingerprint")
+    SNAPSHOT = Statement(
+        select(snapshots.c.seq, snapshots.c.body).where(snapshots.c.run == bindparam("b_run")), "b_run"
+    )
+    BLOBS = Statement(lambda d: select(blobs.c.hash, blobs.c.body).where(d.among(blobs.c.hash, "hashes")), "hashes")
+    CACHED = Statement(
+        select(node_cache.c.body, node_cache.c.expires_at).where(node_cache.c.key == bindparam("b_key")), "b_key"
+    )
+
+    LOG = Statement(
+        _events.where(
+            events.c.seq > bindparam("after", type_=BigInteger), events.c.seq <= bindparam("upto", type_=BigInteger)
+        ),
+        "b_run",
+        "after",
+        "upto",
+    )
+    ROWS = Statement(lambda d: _events.where(d.among(events.c.seq, "seqs")), "b_run", "seqs")
+
+    QUESTIONS = Statement(_questions)
+    QUESTIONS_WITH_STATUS = Statement(lambda d: _questions.where(d.among(questions.c.status, "statuses")), "statuses")
+    QUESTIONS_OF_RUN = Statement(_questions_of_run, "b_run")
+    QUESTIONS_OF_RUN_WITH_STATUS = Statement(
+        lambda d: _questions_of_run.where(d.among(questions.c.status, "statuses")), "b_run", "statuses"
+    )
+    NEWS = Statement(_questions_news, "named", "open", "now")
+
+
+SQLITE = Statements(Sqlite)
+POSTGRES = Statements(Postgres)

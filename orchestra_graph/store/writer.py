@@ -119,6 +119,12 @@ class Writer:
         hand_over(self._connection, lambda: question(self._database), future)
         return future
 
+    def forget(self) -> None:
+        """Lose what is queued; whoever waits for it is cancelled."""
+        jobs, self._queue = self._queue, []
+        for job in jobs:
+            job.future.cancel()
+
     async def finish(self) -> None:
         """Wait until nothing is queued and nothing in flight. One caller at a time."""
         while self._in_flight:

@@ -261,7 +261,7 @@ async def test_all_large_values_of_a_replay_are_asked_for_at_once_and_each_once(
         done(await run.wait())
         row = await store.find("k")
         assert row is not None
-        store._runs[0].snapshot = None
+        store.database.runs[1].snapshot = None
         assert not store.asked
         loaded = await load_run(store, graph.compile(), row)
         assert store.asked == [[hash_of(json.dumps(DOCUMENT, ensure_ascii=False))]]

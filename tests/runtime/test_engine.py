@@ -152,7 +152,7 @@ async def test_defaults_that_are_made_anew_and_the_order_of_a_set_make_no_other_
         first = await engine.start(graph, Made(names={"a", "b", "c"}), key="k")
         assert (await engine.start(graph, Made(names={"c", "b", "a"}), key="k")).key == first.key
         # As another process would have written it: the order of a set of strings is not the same there.
-        row = engine.store._runs[0].log  # type: ignore[attr-defined]
+        row = engine.store.database.runs[1].log  # type: ignore[attr-defined]
         names = '["c","a","b"]'
         body = row[0].body
         begin = body.index("[")

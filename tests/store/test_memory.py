@@ -4,16 +4,18 @@ import pytest
 
 from orchestra_graph.store.base import Store
 from orchestra_graph.store.memory import MemoryStore
-
-from .contract import Place, StoreContract
+from orchestra_graph.store.memory_database import MemoryDatabase
+from orchestra_graph.testing.contract import Place, StoreContract
 
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
     def place(self) -> Place:
-        store = MemoryStore()
+        database = MemoryDatabase()
+        return lambda: MemoryStore(database)
 
-        def again() -> Store:
-            return store
-
-        return again
+    async def kill(self, store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        store.pause()
+        assert store.engine is not None
+        store.database.expire(store.engine)
