@@ -11,8 +11,11 @@ if connection is None:
     raise SystemExit(
         "these migrations run when a database is opened; Alembic's own command line has no connection to give them"
     )
+postgresql = connection.dialect.name == "postgresql"
 context.configure(
     connection=connection,
+    # On PostgreSQL tables of others may come into the same schema later: this name is our mark.
+    version_table="orchestra_version" if postgresql else "alembic_version",
     target_metadata=metadata,
     render_as_batch=connection.dialect.name == "sqlite",  # SQLite can alter very little in place
 )

@@ -13,6 +13,7 @@
     ├── LimitReached             a limit: carries the state so far
     ├── RequestError             asked wrong: nothing was changed
     │   ├── BadInput                 a start value, or an update, does not fit the state
+    │   ├── BadKeys                  what was given as the keys of a database is none
     │   ├── UnknownRun               no such run in this database
     │   ├── UnknownGraph             the engine was not given the graph of this run
     │   ├── RunOwned                 another process drives the run
@@ -36,6 +37,8 @@
     │   ├── StoreBroken              it cannot be read as one of ours
     │   ├── StoreSealed              a value is encrypted, and its key is not at hand
     │   ├── StoreNewer               a newer release of this library wrote it
+    │   ├── StoreOlder               its schema must be brought up to date first
+    │   ├── StoreLost                it cannot be reached, for longer than was waited
     │   ├── StoreFull                no room: what was stored before is safe
     │   ├── StoreBusy                another process held its lock for too long
     │   └── StoreClosed              used outside `async with`
@@ -59,6 +62,7 @@ from typing import Any
 __all__ = [
     "AlreadyAnswered",
     "BadInput",
+    "BadKeys",
     "BadWrite",
     "EngineBug",
     "GraphChanged",
@@ -92,7 +96,9 @@ __all__ = [
     "StoreClosed",
     "StoreError",
     "StoreFull",
+    "StoreLost",
     "StoreNewer",
+    "StoreOlder",
     "StoreSealed",
     "SwitchMissed",
     "UnknownGraph",
@@ -264,8 +270,8 @@ class StepsChanged(NodeFailed):
         if found == was:
             what = f"what was recorded of step {place + 1}, '{found}', is nothing that the step returns now"
         message = (
-            f"{what} (recorded in this order: {order}). Nothing was called. What is recorded has to come first, in that "
-            f"order, for as long as this node has not ended: put the step back, and add new ones behind them"
+            f"{what} (recorded in this order: {order}). Nothing was called. What is recorded has to come first, in "
+            f"that order, for as long as this node has not ended: put the step back, and add new ones behind them"
         )
         super().__init__(node, "StepsChanged", message, attempts)
 
@@ -308,6 +314,13 @@ class RequestError(OrchestraError):
 
 class BadInput(RequestError):
     """A value given from outside does not fit the state."""
+
+    def __init__(self, message: str):
+        super().__init__(message)
+
+
+class BadKeys(RequestError):
+    """What was given as the keys of a database is none; a message never has any of them in it."""
 
     def __init__(self, message: str):
         super().__init__(message)
@@ -514,6 +527,14 @@ class StoreSealed(StoreError):
 
 class StoreNewer(StoreError):
     """A newer release wrote this database."""
+
+
+class StoreOlder(StoreError):
+    """The database has no schema of ours yet, or that of an older release: ``orchestra db upgrade`` makes it."""
+
+
+class StoreLost(StoreError):
+    """The database cannot be reached, and could not for longer than was waited."""
 
 
 class StoreFull(StoreError):

@@ -41,6 +41,7 @@ __all__ = [
     "RunCancelled",
     "RunEnded",
     "RunEvent",
+    "RunForked",
     "RunResumed",
     "RunRetried",
     "RunStarted",
@@ -123,6 +124,7 @@ class NodeFinished(_OfNode):
         attempt: Which attempt it was.
         took: Seconds that it took.
         message: The id of the message that it took, or None.
+        reused: In a fork: the key of the run from whose log this was taken; None: it was run.
     """
 
     writes: Mapping[str, Any] = field(default_factory=dict)
@@ -131,6 +133,7 @@ class NodeFinished(_OfNode):
     attempt: int = 1
     took: float = 0.0
     message: str | None = None
+    reused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +298,21 @@ class RunRetried(_OfRun):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunForked(_OfRun):
+    """From here on this is a run of its own. What comes before happened in the run that it was forked from.
+
+    Attributes:
+        origin: The key of that run.
+        step: The last step that both have.
+        update: What was set, as plain data: field to value.
+    """
+
+    origin: str
+    step: int
+    update: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancelled(_OfRun):
     """Somebody cancelled the run."""
 
@@ -353,6 +371,7 @@ DurableEvent: TypeAlias = (
     | MessageRefused
     | RunResumed
     | RunRetried
+    | RunForked
     | RunCancelled
     | RunEnded
 )

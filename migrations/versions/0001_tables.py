@@ -41,7 +41,7 @@ def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", NUMBER, primary_key=True),
-        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("graph", sa.Text, nullable=False),
         sa.Column("version", sa.Text, nullable=False),
         sa.Column("fingerprint", sa.Text, sa.ForeignKey("graphs.fingerprint"), nullable=False),

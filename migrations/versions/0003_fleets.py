@@ -20,6 +20,12 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("due_at", sa.Double))
     op.add_column("runs", sa.Column("origin", sa.Text))
     op.create_table(
+        "attempts",
+        sa.Column("writer", sa.Text, primary_key=True),
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+    )
+    op.create_table(
         "inbox",
         sa.Column("id", NUMBER, primary_key=True),
         sa.Column("run", NUMBER, sa.ForeignKey("runs.id"), nullable=False),
@@ -36,8 +42,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("inbox")
-    with op.batch_alter_table("runs") as runs:
-        for name in ("origin", "due_at", "news", "pinned", "claims"):
-            runs.drop_column(name)
-    with op.batch_alter_table("engines") as engines:
-        engines.drop_column("lease_until")
+    op.drop_table("attempts")
+    for name in ("origin", "due_at", "news", "pinned", "claims"):
+        op.drop_column("runs", name)
+    op.drop_column("engines", "lease_until")

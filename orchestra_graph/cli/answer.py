@@ -106,7 +106,7 @@ async def _store(settings: Settings, key: str, question: str, meanings: list[Any
     """Answer without the code, by the schema in the database."""
     from orchestra_graph.runtime.engine import Engine
 
-    async with Engine(settings.url) as engine:
+    async with Engine(settings.url, keys=settings.keys) as engine:
         run = await engine.get(key)
         await _give(run, question, meanings)
         status = await run.status()

@@ -29,7 +29,7 @@ def cancel(settings: Settings, key: str) -> Report:
     url = existing(settings)
 
     async def end() -> str:
-        async with Engine(url) as engine:
+        async with Engine(url, keys=settings.keys) as engine:
             run = await engine.get(key)
             await run.cancel()
             return run.graph

@@ -47,7 +47,7 @@ def _mend(named: Named) -> str:
 @asynccontextmanager
 async def read_store(settings: Settings) -> AsyncIterator[Store]:
     """The store, open; see `existing`."""
-    async with open_store(existing(settings)) as store:
+    async with open_store(existing(settings), keys=settings.keys) as store:
         yield store
 
 

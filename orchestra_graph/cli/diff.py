@@ -37,7 +37,7 @@ def diff(settings: Settings, key: str, one: int, other: int | None) -> Report:
     url = existing(settings)
 
     async def read() -> tuple[int, list[Change]]:
-        async with Engine(url) as engine:
+        async with Engine(url, keys=settings.keys) as engine:
             run = await engine.get(key, loaded.graph)
             last = (await run.history())[-1].number if other is None else other
             return last, await run.diff(one, last)

@@ -141,6 +141,8 @@ def _longest(events: list[RunEvent]) -> str:
 
 def _finished(event: public.NodeFinished) -> str:
     tries = f", {plural(event.attempt, 'attempt')}" if event.attempt > 1 else ""
+    if event.reused is not None:
+        return f"✓ {event.id}  (taken from {event.reused})"
     return f"✓ {event.id}  ({duration(event.took)}{tries})"
 
 
@@ -193,6 +195,7 @@ _MORE: _Lines = {
     public.Waiting: lambda event: f"? waits for {several((*event.questions, *event.channels))}",
     public.RunResumed: lambda event: "► goes on",
     public.RunRetried: lambda event: "► is retried",
+    public.RunForked: lambda event: f"► is a fork of {event.origin} from here on",
     public.RunCancelled: lambda event: "⊘ is cancelled",
     public.RunEnded: _retold,
 }

@@ -33,7 +33,7 @@ def history(settings: Settings, key: str) -> Report:
     url = existing(settings)
 
     async def read() -> list[HistoryStep]:
-        async with Engine(url) as engine:
+        async with Engine(url, keys=settings.keys) as engine:
             return await (await engine.get(key)).history()
 
     steps = asyncio.run(read())

@@ -15,6 +15,7 @@ from orchestra_graph.cli.answer import answer
 from orchestra_graph.cli.cancel import cancel
 from orchestra_graph.cli.check import check
 from orchestra_graph.cli.completion import Bash, completion
+from orchestra_graph.cli.db import db
 from orchestra_graph.cli.diff import diff
 from orchestra_graph.cli.doctor import doctor
 from orchestra_graph.cli.draw import draw
@@ -30,6 +31,7 @@ from orchestra_graph.cli.send import send
 from orchestra_graph.cli.settings import Settings, shared_options
 from orchestra_graph.cli.show import show
 from orchestra_graph.cli.watch import watch
+from orchestra_graph.cli.worker import worker
 from orchestra_graph.errors import OrchestraError, RunKeyTaken, UnknownRun
 
 __all__ = ["cli", "main"]
@@ -178,7 +180,7 @@ def cli(ctx: click.Context, traceback: bool) -> None:
 
 cli.params += shared_options()
 _READING = (runs, show, watch, history, diff, questions)
-for _command in (check, draw, run, *_READING, answer, send, resume, retry, cancel, doctor, completion):
+for _command in (check, draw, run, *_READING, answer, send, resume, retry, cancel, worker, db, doctor, completion):
     cli.add_command(_command)
 add_completion_class(Bash)
 

@@ -6,9 +6,13 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from orchestra_graph.cli.config import Named, database_named, targets_named, url_of
+from orchestra_graph.errors import without_password
+
+if TYPE_CHECKING:
+    from orchestra_graph.store.keys import Keys
 
 __all__ = ["Settings"]
 
@@ -44,6 +48,16 @@ class Settings:
         return url_of(self.database)
 
     @property
+    def keys(self) -> Keys | None:
+        """What values in the database are encrypted with, by ``$ORCHESTRA_KEYS``; None: nothing is said of that."""
+        given = os.environ.get("ORCHESTRA_KEYS")
+        if not given:
+            return None
+        from orchestra_graph.store.keys import Keys
+
+        return Keys.of(given)
+
+    @property
     def code(self) -> tuple[Named, ...]:
         """The targets, and who named them."""
         return targets_named(self.targets, os.environ, Path.cwd())
@@ -55,8 +69,14 @@ class Settings:
             target: Where the code of the run was found; left out: wherever this call was told to look.
         """
         looked = self.targets if target is None else [target.text] if target.typed else []
-        words = [word for text in looked for word in ("--target", text)] + (["--db", self.db] if self.db else [])
-        return f" {shlex.join(words)}" if words else ""
+        words = shlex.join(word for text in looked for word in ("--target", text))
+        return f" {words}{self._db_again()}" if words else self._db_again()
+
+    def _db_again(self) -> str:
+        """``--db`` as it was given; a password in it is never said again."""
+        if not self.db:
+            return ""
+        return f" --db {shlex.quote(self.db)}" if without_password(self.db) == self.db else ' --db "$ORCHESTRA_DB"'
 
     def line(self, *words: str, target: Named | None = None) -> str:
         """A line to type, as `again` completes it."""

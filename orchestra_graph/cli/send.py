@@ -87,7 +87,7 @@ async def _store(
     """Send without the code, by the schema in the database."""
     from orchestra_graph.runtime.engine import Engine
 
-    async with Engine(settings.url) as engine:
+    async with Engine(settings.url, keys=settings.keys) as engine:
         run = await engine.get(key)
         sent = await _give(run, channel, meanings, name, busy)
         status = await run.status()

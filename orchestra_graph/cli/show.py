@@ -60,7 +60,7 @@ def _state(settings: Settings, seen: Seen) -> tuple[dict[str, Any] | None, str |
             return None, f"it needs the code of the graph:   --target path/file.py:{seen.row.graph}", None
 
         async def read() -> State:
-            async with Engine(settings.url) as engine:
+            async with Engine(settings.url, keys=settings.keys) as engine:
                 run = await engine.get(seen.row.key, loaded.graph)
                 state: State = await run.state()
                 return state

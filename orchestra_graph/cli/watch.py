@@ -45,7 +45,7 @@ def watch(settings: Settings, key: str, after: str | None) -> Report:
     url = existing(settings)
 
     async def read() -> str:
-        async with Engine(url) as engine:
+        async with Engine(url, keys=settings.keys) as engine:
             run = await engine.get(key)
             await _hint(settings, run)
             return await _watched(settings, run, after)

@@ -56,8 +56,8 @@ def verdict(run: RunState) -> RunStatus:
     """What the run has come to.
 
     Returns:
-        ``running`` while anything runs or may start; ``waiting`` when only a person or a message can move it; otherwise how it
-        ended. A run that failed or met a limit is ``running`` until the nodes that were running have ended.
+        ``running`` while anything runs or may start; ``waiting`` when only a person or a message can move it; otherwise
+        how it ended. A run that failed or met a limit is ``running`` until the nodes that were running have ended.
     """
     if run.status != "running":
         return run.status

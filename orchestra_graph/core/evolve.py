@@ -19,6 +19,7 @@ from orchestra_graph.core.revisions import Delta, Revision
 from orchestra_graph.core.run import Activation, Fan, Halt, RunState, StepRecord
 from orchestra_graph.core.status import fail, halt, set_status
 from orchestra_graph.core.step import Step
+from orchestra_graph.errors import EngineBug
 
 __all__ = ["evolve"]
 

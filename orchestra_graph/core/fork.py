@@ -18,7 +18,7 @@ from orchestra_graph.core.run import Activation, RunState
 from orchestra_graph.core.status import set_status
 from orchestra_graph.core.step import Step
 
-__all__ = ["asked_anew", "delta_of", "fork"]
+__all__ = ["asked_anew", "delta_of", "fork", "overlay"]
 
 
 def fork(run: RunState, event: ev.RunForked, go_on: Callable[[], list[Activation]]) -> list[Activation]:
@@ -41,7 +41,7 @@ def fork(run: RunState, event: ev.RunForked, go_on: Callable[[], list[Activation
     return _look_again(run, event) if event.values else []
 
 
-def delta_of(event: ev.RunForked, seq: int, reducers: Collection[str]) -> Delta:
+def delta_of(event: ev.RunForked | ev.RunMoved, seq: int, reducers: Collection[str]) -> Delta:
     """The update of a fork, as a delta; it stands where the input does, before everything in logical order.
 
     Args:
@@ -59,7 +59,8 @@ def asked_anew(run: RunState, values: Collection[str]) -> list[Activation]:
     return [a for a in run.questions if not a.doubt and not set(values).isdisjoint(nodes[a.vertex].reads)]
 
 
-def _update(run: RunState, event: ev.RunForked) -> None:
+def overlay(run: RunState, event: ev.RunForked | ev.RunMoved) -> None:
+    """Let all that is live see the values of an event."""
     delta = delta_of(event, run.seq, run.revisions.reducers)
     made: dict[int, Revision] = {}
 
@@ -80,6 +81,10 @@ def _update(run: RunState, event: ev.RunForked) -> None:
         wave.asked = 0  # an `until` may say something else of it
     if run.result is not None:
         run.result = after(run.result)
+
+
+def _update(run: RunState, event: ev.RunForked) -> None:
+    overlay(run, event)
     for activation in asked_anew(run, event.values):
         if activation.question is not None:
             run.closed.append(activation.question)

@@ -92,7 +92,7 @@ def _packed(frozen: _Frozen) -> Iterator[Any]:
 def _check_cell(cell: Mapping[str, Any]) -> None:
     if "row" in cell:
         seq, writer = cell["row"]
-        _check_counts("a value", [seq, writer])
+        _check_counts("a value", [seq] if writer == -seq else [seq, writer])  # -seq: by the update of a fork
     elif "conflict" in cell:
         if not isinstance(cell["why"], str) or not all(isinstance(name, str) for name in cell["conflict"]):
             raise ValueError("a conflict is between texts")

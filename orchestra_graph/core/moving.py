@@ -245,23 +245,23 @@ def _regions(plan: Plan) -> int:
 
 
 class _Mover:
-    def __init__(
-        self, run: RunState, new: Plan, renames: Renames, done: Iterable[str], held: Mapping[str, str]
-    ):
+    def __init__(self, run: RunState, new: Plan, renames: Renames, done: Iterable[str], held: Mapping[str, str]):
         self.run, self.old, self.new, self.renames, self.held = run, run.plan, new, renames, held
         self.forms = _Forms(run.plan, new, renames)
         self.frozen = json.loads(freeze(run))
         self.obstacles: dict[str, Obstacle] = {}
         self.closed: list[str] = []
         self.ids: dict[str, str] = {}
+        self.met: set[tuple[int, Stamp]] = set()
+        self.now_called: dict[str, str] = {}
         self.lost: list[int] = list(self.frozen["lost"])
-        self.done = _prefixes([*done, *run.live])
+        self.done = _prefixes([*done, *run.live])  # by the names that they had
 
     def translation(self) -> Translation:
         frozen, forms = self.frozen, self.forms
         live = self._live()
         waves = self._waves()
-        fields = self._fields()
+        fields = self.fields
         position = {
             **frozen,
             "turns": list(self._turns()),
@@ -272,13 +272,19 @@ class _Mover:
             "tallies": list(self._tallies()),
             "lost": self.lost,
             "fans": [self._fan(fan, number, live, waves) for number, fan in enumerate(frozen["fans"])],
-            "refused": [self._id_now(identity) for identity in frozen["refused"] if self._id_now(identity)],
+            "refused": [self.now_called[identity] for identity in frozen["refused"] if identity in self.now_called],
             "ids": self.ids,
         }
+        self._moves(position, fields)
         self._nothing_twice(live, waves)
         self._ways_in_keep_numbers(live, waves)
         self._will_be_written(live, waves)
         return Translation(position, list(self.obstacles.values()), fields, forms.edges, self.closed)
+
+    def _moves(self, position: dict[str, Any], fields: Mapping[str, str | None]) -> None:
+        """How rows that were written until now are read from now on."""
+        before = [self.run.seq, self.old.fingerprint, self.old.version, fields, list(self.forms.edges.items())]
+        position["moves"] = [*self.frozen["moves"], before]
 
     def _no(self, what: str, **more: Any) -> None:
         self.obstacles.setdefault(what, Obstacle(what, **more))
@@ -308,9 +314,7 @@ class _Mover:
             return None
         return self._elsewhere(now, stamp, discriminator, shared, what)
 
-    def _elsewhere(
-        self, now: int, stamp: Stamp, discriminator: Discriminator, shared: int, what: str
-    ) -> _Place | None:
+    def _elsewhere(self, now: int, stamp: Stamp, discriminator: Discriminator, shared: int, what: str) -> _Place | None:
         """What was in other regions goes out of them, as a token does, and into the new ones at their first turn."""
         topology = self.new.topology
         kept, dropped = stamp[:shared], stamp[shared:]
@@ -370,7 +374,7 @@ class _Mover:
         fans = fans if place.same else fans[: place.passes]
         if values["status"] == "queued" and not (place.same and fans):
             values["status"] = "ready"
-        self._keep_id(identity, now, place)
+        self._keep_id(identity, node.name, now, place)
         body = [place.vertex, place.stamp, place.discriminator, revision, fans, errors]
         return [*body, [values[name] for name in ACTIVATION], *rest]
 
@@ -382,17 +386,13 @@ class _Mover:
         status = values["status"] if values["status"] in ("queued", "failed") else "ready"
         return {**values, **nothing, "status": status}
 
-    def _keep_id(self, identity: str, now: PlanNode, place: _Place) -> None:
+    def _keep_id(self, identity: str, name: str, now: PlanNode, place: _Place) -> None:
         """What has begun under one name ends under it: others know it by that (questions, idempotency keys)."""
         computed = activation_id(now.name, place.stamp, place.discriminator)
-        other = self.forms.by_name.get(_MARK.split(identity, maxsplit=1)[0])
-        if place.same and computed != identity and other is None:
+        taken = _MARK.split(identity, maxsplit=1)[0] in self.forms.by_name and now.name != name
+        if place.same and computed != identity and not taken:
             self.ids[computed] = identity
-        self._now = {**getattr(self, "_now", {}), identity: self.ids.get(computed, computed)}
-
-    def _id_now(self, identity: str) -> str | None:
-        now: dict[str, str] = getattr(self, "_now", {})
-        return now.get(identity)
+        self.now_called[identity] = self.ids.get(computed, computed)
 
     def _waves(self) -> list[Any]:
         found = []
@@ -424,6 +424,9 @@ class _Mover:
         if rule.kind == "each_one" and tokens:
             self._no(f"{what}, and nothing meets there any more", mend=f"Keep the edges into '{name}'")
             return None
+        if (place.vertex, place.stamp) in self.met:
+            self._no(f"{what}, and so do others of another turn, which would be the same one")
+        self.met.add((place.vertex, place.stamp))
         kept = [found for token in tokens if (found := self._token(token, join, place, what)) is not None]
         moved = [self._activation(one, f"an excused '{self.old.nodes[one[0]].name}'", None) for one in excused]
         around = fans if place.same else fans[: place.passes]
@@ -461,8 +464,9 @@ class _Mover:
 
     # -- what was written -----------------------------------------------------------------------------
 
-    def _fields(self) -> dict[str, str | None]:
-        """What became of each field; whatever is lost, or missing, is an obstacle."""
+    @cached_property
+    def fields(self) -> dict[str, str | None]:
+        """What became of each field; one whose value is lost is an obstacle."""
         renames, there = self.renames, self.new.schema.fields
         found: dict[str, str | None] = {}
         for name in self.old.schema.fields:
@@ -471,15 +475,14 @@ class _Mover:
                 now = None
             if now != name:
                 found[name] = now
-            if name in self.held and renames.field(name) == name and name not in renames.given:
-                self._no(self.held[name], fields={name: "gone" if name not in there else "new"})
+        for name, why in self.held.items():
+            self._no(why, fields={name: "gone" if name not in there else "new"})
         return found
 
     def _cells(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         found = {}
-        fields = self._fields()
         for name, cell in cells.items():
-            now = fields.get(name, name)
+            now = self.fields.get(name, name)
             if now is not None:
                 found[now] = cell
         return found
@@ -488,35 +491,35 @@ class _Mover:
         index, parents, seq, place = revision
         return [index, parents, seq, None if place is None else self._written_at(*place)]
 
-    def _written_at(self, vertex: int, stamp: Any, discriminator: Any, after: Any = None, name: str = "") -> list[Any]:
+    def _written_at(self, vertex: int, stamp: Any, discriminator: Any, *more: Any) -> list[Any]:
         """The place in the logical order of something that was written."""
         stamp, discriminator = _tuples(stamp), _tuples(discriminator)
         now = self.forms.vertex(vertex)
         chain = self.old.topology.chain[vertex]
         if now is not None and self.forms.shared(vertex, now) == len(chain) == len(self.new.topology.chain[now]):
-            return [now, stamp, discriminator, *([] if after is None else [after, name])]
+            return [now, stamp, discriminator, *more]
         key = self.old.topology.key(vertex, stamp, discriminator)
-        name = name or activation_id(self.old.nodes[vertex].name, stamp, discriminator)
-        stand_in, depth = self._last_before(vertex)
-        found = self.forms.vertex(stand_in)
-        assert found is not None
-        return [found, stamp[:depth], [], [key, after] if after is not None else [key], name]
+        name = more[1] if more else activation_id(self.old.nodes[vertex].name, stamp, discriminator)
+        now, depth = self._last_before(vertex, stamp)
+        return [now, stamp[:depth], [], [self.run.seq, key, *more[:1]], name]
 
-    def _last_before(self, vertex: int) -> tuple[int, int]:
-        """The last vertex before another one, in the order of one execution, that is still there; and its depth."""
-        topology = self.old.topology
-        around = topology.chain[vertex]
-        found = []
-        for other in range(topology.size):
-            now, chain = self.forms.vertex(other), topology.chain[other]
-            depth = len(chain)
-            if now is None or chain != around[:depth] or self.forms.shared(other, now) != depth:
+    def _last_before(self, vertex: int, stamp: Stamp) -> tuple[int, int]:
+        """What is there of the last vertex before one, in the order of one execution, with less or as much around it.
+
+        Returns:
+            The vertex in the new form, and how many regions are around it.
+        """
+        topology, there = self.old.topology, self.new.topology
+        place = topology.key(vertex, stamp, ())
+        found = [(topology.key(0, (), ()), 0, 0)]
+        for other in range(1, topology.size):
+            now, depth = self.forms.vertex(other), len(topology.chain[other])
+            if now is None or topology.chain[other] != topology.chain[vertex][:depth]:
                 continue
-            if len(self.new.topology.chain[now]) != depth or other == vertex:
-                continue
-            if topology.place(other)[: depth + 1] <= topology.place(vertex)[: depth + 1]:
-                found.append((depth, topology.place(other), other))
-        return (found and max(found)[2]) or 0, max(found)[0] if found else 0
+            same = self.forms.shared(other, now) == depth == len(there.chain[now])
+            if same and (key := topology.key(other, stamp[:depth], ())) < place:
+                found.append((key, now, depth))
+        return max(found)[1:]
 
     # -- what was counted -----------------------------------------------------------------------------
 
@@ -550,7 +553,9 @@ class _Mover:
             return dict(fan)
         before, after = label_of(self.old.group_of(fan["edge"]).choice), label_of(self.new.group_of(now).choice)
         if before != after and self.renames.field(before) != after:
-            self._no(f"{what} over {before or 'its elements'}, which is {after} now", mend=f"Let it go on over {before}")
+            self._no(
+                f"{what} over {before or 'its elements'}, which is {after} now", mend=f"Let it go on over {before}"
+            )
         return {**fan, "edge": now, "cells": cells}
 
     # -- what must hold -------------------------------------------------------------------------------
@@ -597,11 +602,17 @@ class _Mover:
             now = self.forms.vertex(vertex)
             if now is None or old.rule[vertex].kind != "each_one" or len(into) < 2:
                 continue
-            numbers = {new.into[now].index(e): i for i, edge in enumerate(into) if (e := self.forms.edges.get(edge)) is not None}
+            numbers = {
+                new.into[now].index(e): i
+                for i, edge in enumerate(into)
+                if (e := self.forms.edges.get(edge)) is not None
+            }
             if any(number != before for number, before in numbers.items()):
                 name = self.new.nodes[now].name
                 mend = f"Declare new edges into '{name}' behind the ones that were there"
-                self._no(f"several paths are live that came to '{name}', and the ways into it have another order", mend=mend)
+                self._no(
+                    f"several paths are live that came to '{name}', and the ways into it have another order", mend=mend
+                )
 
     def _will_be_written(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
         """A new field without a value must be written before it is read."""

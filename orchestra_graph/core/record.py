@@ -28,6 +28,7 @@ class ActivationRecord:
         error: The last error, ``Type: message``.
         turn: The turn of the innermost loop around it, or None.
         passage: It is the way into a graph that stands there, or out of it: no function was called.
+        reused: In a fork: the key of the run from whose log its result was taken; None: it was run.
     """
 
     id: str
@@ -40,6 +41,7 @@ class ActivationRecord:
     error: str | None = None
     turn: int | None = None
     passage: bool = False
+    reused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

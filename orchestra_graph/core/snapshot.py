@@ -85,9 +85,7 @@ def needed_by(frozen: Mapping[str, Any]) -> list[int]:
     return sorted(seqs)
 
 
-def thaw(
-    plan: Plan, body: str | Mapping[str, Any], rows: Mapping[int, ev.Event], *, settled: bool = True
-) -> RunState:
+def thaw(plan: Plan, body: str | Mapping[str, Any], rows: Mapping[int, ev.Event], *, settled: bool = True) -> RunState:
     """Make the state of a run again.
 
     Args:
@@ -299,9 +297,7 @@ class _Thawer:
         after, identity = more or ((), activation_id(self.made.name(vertex), stamp, discriminator))
         replaced = event.replaced if isinstance(event, ev.NodeFinished) else ()
         drops = () if after else self.plan.drops(vertex)
-        return Delta(
-            identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced, drops, after=after
-        )
+        return Delta(identity, vertex, stamp, discriminator, self._writes(seq), seq, replaced, drops, after=after)
 
     def _writes(self, seq: int) -> Mapping[str, Any]:
         event = self.rows[seq]

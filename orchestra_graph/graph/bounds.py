@@ -82,7 +82,7 @@ class Bounds:
         return members, depth
 
     def _begins_loop(self, bound: Bound, depth: int) -> None:
-        """What interrupts begins the next turn of its loop: it must be where turns begin, and there must be one loop."""
+        """What interrupts begins the next turn of its loop: it must be where turns begin."""
         loops = [r for r in self._topology.regions if r.head == bound.vertex and len(r.members) > 1]
         if depth or not loops or bound.frame.parent is not None:
             name = self._name(bound.vertex)

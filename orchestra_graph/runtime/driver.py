@@ -31,6 +31,7 @@ from orchestra_graph.errors import NodeTimeout, RunOwned
 from orchestra_graph.runtime.blobs import Logged, log_row
 from orchestra_graph.runtime.cache import NodeCache
 from orchestra_graph.runtime.classify import described, next_attempt
+from orchestra_graph.runtime.fork import Earlier
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import text
@@ -38,7 +39,9 @@ from orchestra_graph.runtime.load import Behind, Loaded, load_run
 from orchestra_graph.runtime.mail import Mail
 from orchestra_graph.runtime.people import People
 from orchestra_graph.runtime.routes import handlers
+from orchestra_graph.runtime.steps import ATTEMPT, Attempt
 from orchestra_graph.runtime.timers import Timers
+from orchestra_graph.runtime.transactions import Desk
 from orchestra_graph.runtime.watching import Watcher
 from orchestra_graph.store.base import (
     Append,
@@ -50,7 +53,9 @@ from orchestra_graph.store.base import (
     RunRow,
     Snapshot,
     Store,
+    Transaction,
 )
+from orchestra_graph.store.patience import to_the_end
 
 __all__ = ["Drive"]
 
@@ -58,6 +63,7 @@ _LOG = logging.getLogger("orchestra_graph.run")
 _SNAPSHOT_ROWS = 500
 _IDLE = (
     ev.RunResumed,
+    ev.RunForked,
     ev.NodeStarted,
     ev.LateResult,
 )  # whoever dies behind one of these has brought the run no farther
@@ -83,6 +89,7 @@ class Drive:
         lost: The run may be somebody else's.
         cause: What was raised first of all that made a node fail for good.
         on_durable: Called with log rows that have been written just now.
+        desk: Where its nodes wait for their transactions.
     """
 
     def __init__(
@@ -106,10 +113,12 @@ class Drive:
         self._cache = NodeCache(store, invoker, clock)
         self._status, self._claims = status, row.claims
         self._people, self._watcher, self._timers = People(self), watcher, Timers(self)
-        self._mail = Mail(self)
+        self._mail, self._earlier = Mail(self), Earlier(self)
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self.desk = Desk(self._wake.set)
         self._stopping = False
         self._behind = loaded.behind
         self._snapshot: Snapshot | None = None  # goes into the next append
@@ -155,15 +164,18 @@ class Drive:
                 self._wake.clear()  # before all looks: what comes while something is written is looked at, too
                 if self._people.trouble is not None:
                     raise self._people.trouble
-                if self._inbox or self._has_mail():
+                if self._may_turn():
                     await self._turn()
+                if not self._stopping and await self._earlier.take():
+                    continue
                 self._start()
                 if self._stopping:
                     return await self._let_go()
+                self.desk.admit()
                 status = decide.verdict(self.run)
                 if status != "running" and not self._inbox and await self._rest(status):
                     return status
-                if not self._inbox:
+                if not self._may_turn():
                     await self._wake.wait()
             return "running"
         except Fenced:
@@ -173,6 +185,7 @@ class Drive:
             self._watcher.leave(self.row.number)
             self._timers.stop()
             await self._cancel(list(self._tasks.values()))
+            await self._undo([h.within for h in self._inbox if h.within is not None])
 
     async def _begin(self) -> None:
         self._watcher.listen(self.row.number, self._people)
@@ -180,6 +193,8 @@ class Drive:
         if not self._inbox:  # else time counts from the event on with which the run goes on
             self._timers.set_limit()
         if self.run.undecided:
+            await self._turn()
+        while await self._earlier.take():
             await self._turn()
         await self._people.look()
         if self.run.seq > 1 or self.run.receiving:
@@ -198,8 +213,7 @@ class Drive:
 
     async def _turn(self) -> None:
         """Take what has happened, fold it, make it durable, and act on it."""
-        todo, batch = self._inbox, list[Happening]()
-        self._inbox = deque()
+        todo, batch = self._next_batch(), list[Happening]()
         logged, started = list[Logged](), list[Activation]()
         while todo or (todo := deque(self._at_once(started) or self._mailed())):
             happening = todo.popleft()
@@ -208,12 +222,29 @@ class Drive:
             batch.append(happening)
         await self._write(batch, logged, self._withdrawn(batch))
         for happening in batch:
+            if happening.stored is not None and not happening.stored.done():
+                happening.stored.set_result(None)
             self._follow(happening.event)
         if self.invoker.plan.tallied:
             self._timers.set_limit()
         if len(self._tasks) > self.run.running:
-            await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self._runs(i)])
+            await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self.runs(i)])
         self._take_snapshot()
+
+    def _may_turn(self) -> bool:
+        """Whether there is something to take. While a node has a transaction, that is only what it ends with."""
+        if self.desk.taken:
+            return any(happening.within is not None for happening in self._inbox)
+        return bool(self._inbox) or self._has_mail()
+
+    def _next_batch(self) -> deque[Happening]:
+        """Take out what goes into one append."""
+        taken = self._inbox
+        self._inbox = deque()
+        if self.desk.taken:
+            self._inbox = deque(h for h in taken if h.within is None)
+            taken = deque(h for h in taken if h.within is not None)
+        return taken
 
     def _withdrawn(self, batch: Sequence[Happening]) -> list[tuple[str, QuestionStatus]]:
         """The questions that the fold of *batch* has withdrawn, those that were only asked in it, too."""
@@ -225,7 +256,8 @@ class Drive:
             closed += [question for question in asked if question not in still]
         return [(question, "withdrawn") for question in closed]
 
-    def _runs(self, identity: str) -> bool:
+    def runs(self, identity: str) -> bool:
+        """Whether an activation runs, as of what has been folded."""
         activation = self.run.live.get(identity)
         return activation is not None and activation.status == "running"
 
@@ -260,7 +292,11 @@ class Drive:
         closed: Sequence[tuple[str, QuestionStatus]] = (),
         **more: Any,
     ) -> None:
+        within = next((h.within for h in batch if h.within is not None), None)
+        if within is not None:
+            more["within"] = within
         if self.lost:
+            await self._undo([within] if within is not None else [])
             raise Fenced(f"run {self.row.key} may have another owner")
         rows = [row for row, _ in logged]
         snapshot, self._snapshot = self._snapshot, None
@@ -283,6 +319,8 @@ class Drive:
                 **more,
             )
         )
+        if within is not None:
+            self.desk.leave()
         if self.on_durable is not None:
             self.on_durable(rows)
         self._status = more.get("status", self._status)
@@ -293,6 +331,8 @@ class Drive:
     @staticmethod
     def _row(seq: int, happening: Happening) -> Logged:
         event, result = happening.event, happening.result
+        if happening.step is not None:
+            return log_row(seq, event, step=happening.step)
         return log_row(seq, event) if result is None else log_row(seq, event, result.fragments, result.item_fragments)
 
     def _take_snapshot(self) -> None:
@@ -331,6 +371,8 @@ class Drive:
                 self.add(self._passed(activation))
             elif node.options.effect != "irreversible":
                 self._launch(activation)
+            elif (earlier := self._earlier.why_not(activation)) is not None:
+                self._people.doubt(activation, earlier)
             elif activation.started:
                 self._people.doubt(activation, "was interrupted before its outcome was stored")
             else:
@@ -341,7 +383,7 @@ class Drive:
         """Go into a graph that stands here, or come out of it: no function is called."""
         now = self.clock.now()
         try:
-            result = self.invoker.passed(activation)
+            result = self.invoker.passed(activation, self._earlier.defaults(activation))
         except Exception as error:
             return self._failed(activation, error, now)
         return self._done(activation, result, now)
@@ -374,6 +416,21 @@ class Drive:
 
     async def _perform(self, activation: Activation) -> None:
         """Run one attempt of one activation, and put what came of it into the inbox."""
+        asks = self.invoker.plan.nodes[activation.vertex].kind == "ask"
+        attempt = self._attempts[activation.id] = Attempt(self, activation, asks=asks)
+        ATTEMPT.set(attempt)
+        try:
+            await self._try(activation, attempt)
+        finally:
+            if self._attempts.get(activation.id) is attempt:
+                del self._attempts[activation.id]
+            await attempt.end()
+
+    async def perform(self, activation: Activation, what: str, fn: Callable[[], Any]) -> Any:
+        """Call a function as that of a node is called."""
+        return await self.invoker.perform(fn, {}, lambda outcome: self._late(activation, f"{what} {outcome}"))
+
+    async def _try(self, activation: Activation, attempt: Attempt) -> None:
         began = self.clock.now()
         try:
             if await self._people.take_earlier(activation):
@@ -382,6 +439,7 @@ class Drive:
                 self.add(self._done(activation, earlier, began))
                 return
             value = await self.invoker.call(activation, lambda outcome: self._late(activation, outcome))
+            attempt.check_end()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -441,9 +499,21 @@ class Drive:
             took=now - began,
             replaced=result.replaced,
             cached=result.cached,
+            reused=result.reused,
         )
         entry = self._cache.entry(activation, result, now)
-        return Happening(event, result, cached=entry, sync=activation.started)
+        attempt = self._attempts.get(activation.id)
+        within = None if attempt is None else attempt.hand_over()
+        return Happening(event, result, cached=entry, sync=activation.started, within=within)
+
+    def taken_over(self, activation: Activation, result: Result) -> None:
+        """An activation has finished with a result of the run that this one was forked from."""
+        happening = self._done(activation, result, self.clock.now())
+        if activation.status == "asking" and activation.question is not None:
+            self._people.settle(activation.question)
+            self.put(ev.Answered(at=happening.event.at, id=activation.id))
+            happening = replace(happening, closed=(activation.question, "withdrawn"))  # an answered one stays so
+        self.add(happening)
 
     def finished(self, activation: Activation, result: Result, message: str) -> Happening:
         """An activation has taken a message."""
@@ -574,7 +644,7 @@ class Drive:
         await self._cancel(list(self._tasks.values()))
         # An irreversible node whose start is not in the log yet has not begun, and must not seem to have.
         self._inbox = deque(h for h in self._inbox if not isinstance(h.event, ev.NodeStarted))
-        if self._inbox:
+        while self._inbox:
             await self._turn()
         status = decide.verdict(self.run)
         if status != "running" and await self._rest(status):
@@ -582,6 +652,12 @@ class Drive:
         self.over = True
         await self._write([], [], release=True)
         return "running"
+
+    @staticmethod
+    async def _undo(transactions: Sequence[Transaction]) -> None:
+        """What was handed over, and cannot be stored."""
+        for transaction in transactions:
+            await to_the_end(transaction.rollback())
 
     @staticmethod
     async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

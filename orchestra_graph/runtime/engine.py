@@ -28,6 +28,7 @@ from orchestra_graph.runtime.worker import Worker
 from orchestra_graph.state.schema import State
 from orchestra_graph.store import open_store
 from orchestra_graph.store.base import NewRun, Store
+from orchestra_graph.store.keys import Keys
 from orchestra_graph.store.patience import to_the_end
 
 __all__ = ["Engine", "Run"]
@@ -61,6 +62,7 @@ class Engine(Fleet):
             left alone as *dead*; `Run.retry` revives it.
         lease: How many seconds after its last sign of life this engine is taken for dead, and its runs are taken over;
             where the store knows by leases, and not by a lock of this machine.
+        keys: What values are encrypted with in the database; None: they are not.
         clock: Tells the time.
     """
 
@@ -77,13 +79,12 @@ class Engine(Fleet):
         threads: int = 40,
         max_claims: int = 5,
         lease: float = 30.0,
+        keys: Keys | None = None,
         clock: Clock | None = None,
     ):
         clock = clock or SystemClock()
         super().__init__(
-            open_store(url, durability=durability, clock=clock, lease=lease)
-            if url is None or isinstance(url, str)
-            else url,
+            open_store(url, durability=durability, clock=clock, lease=lease, keys=keys),
             graphs=graphs,
             resources=resources,
             limits=limits,

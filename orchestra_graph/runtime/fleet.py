@@ -25,7 +25,9 @@ from orchestra_graph.graph.builder import Graph
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
 from orchestra_graph.runtime.cancelling import ask_to_cancel, cancel_stored, until_moved
+from orchestra_graph.runtime.code_version import codes_of
 from orchestra_graph.runtime.driver import Drive
+from orchestra_graph.runtime.fork import Fork
 from orchestra_graph.runtime.hooks import Hook, Hooks
 from orchestra_graph.runtime.invoke import Invoker
 from orchestra_graph.runtime.live import SPEAK, Live
@@ -127,6 +129,14 @@ class Fleet:
             evolve(run, began)
             self._hooks.written(row, [LogRow(0, new.kind, new.at, new.body)])
             self._drive(plan, row, row.epoch, Loaded(run, Behind()), status="running")
+        return row, created
+
+    async def _fork(self, plan: Plan, fork: Fork) -> tuple[RunRow, bool]:
+        """Create a fork and drive it, or find the run that has its key."""
+        row, created = await self.store.create(fork.new)
+        if created:
+            self._hooks.written(row, [fork.row])
+            self._drive(plan, row, row.epoch, fork.loaded, status="running")
         return row, created
 
     def _plan(self, graph: Graph[Any]) -> Plan:
@@ -231,7 +241,11 @@ class Fleet:
 
     def _go_on(self, run: RunState) -> ev.Event | None:
         engine = f"process {os.getpid()} on {platform.node()}"
-        return ev.RunResumed(at=self.clock.now(), engine=engine) if run.status == "running" else None
+        return (
+            ev.RunResumed(at=self.clock.now(), engine=engine, code=codes_of(run.plan))
+            if run.status == "running"
+            else None
+        )
 
     async def _cancel(self, row: RunRow) -> Driven | None:
         """End a run; where this engine drives it, it is about to end. Another one is asked, and waited for."""

@@ -36,6 +36,7 @@ class HistoryStep:
         writes: The fields that were written.
         status: How the run stood right after.
         error: How the attempt failed, ``Type: message``, or None.
+        reused: In a fork: the key of the run from whose log the result was taken; None: it was run.
     """
 
     number: int
@@ -46,6 +47,7 @@ class HistoryStep:
     writes: tuple[str, ...] = ()
     status: RunStatus = "running"
     error: str | None = None
+    reused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ def _step(logged: LogRow, teller: Teller, url: str) -> HistoryStep:
         writes=tuple(written_in(body)),
         status=teller.status,
         error=None if error is None else str(error),
+        reused=getattr(event, "reused", None),
     )
 
 

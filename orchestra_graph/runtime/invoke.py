@@ -112,16 +112,17 @@ class Invoker:
         kwargs = self.arguments(activation)
         seconds = node.options.timeout
         if seconds is None:
-            return await self._call(node.node.fn, kwargs, late)
+            return await self.perform(node.node.fn, kwargs, late)
         try:
             async with asyncio.timeout(seconds) as timer:
-                return await self._call(node.node.fn, kwargs, late)
+                return await self.perform(node.node.fn, kwargs, late)
         except TimeoutError:
             if timer.expired():
                 raise NodeTimeout(activation.id, seconds, activation.attempt) from None
             raise
 
-    async def _call(self, fn: Callable[..., Any], kwargs: dict[str, Any], late: Callable[[str], None]) -> Any:
+    async def perform(self, fn: Callable[..., Any], kwargs: dict[str, Any], late: Callable[[str], None]) -> Any:
+        """Call a function: an async one here, any other in a thread; *late* as for `call`."""
         if is_async(fn):
             return await fn(**kwargs)
         value = await self.threads.run(fn, kwargs, late)
@@ -244,9 +245,7 @@ class Invoker:
         self._route(found, node, activation)
         return found
 
-    def _transferred(
-        self, transfer: Transfer, node: PlanNode, activation: Activation, given: Mapping[str, Any]
-    ) -> Any:
+    def _transferred(self, transfer: Transfer, node: PlanNode, activation: Activation, given: Mapping[str, Any]) -> Any:
         spec = self.plan.schema.fields[transfer.field]
         if transfer.kind == "default" and transfer.field in given:
             value = given[transfer.field]

@@ -114,15 +114,20 @@ class Mail:
         node = drive.invoker.plan.nodes[activation.vertex]
         try:
             value = message_codec(node).load(payload_in(row))
+        except Exception as error:  # a validator of the type may raise anything
+            return self._refuse(row, error)
+        try:
             result = drive.invoker.result(activation, value if node.writes.fields else None)
-        except (ValueError, BadWrite) as error:
-            refused = ev.MessageRefused(
-                at=drive.clock.now(), message=row.id, channel=row.channel, error=described(error)
-            )
-            return Happening(refused, message=row.id)
+        except BadWrite as error:
+            return self._refuse(row, error)
         except Exception as error:  # where the run goes from there: the message is not to blame, and stays
             return drive.broken(activation, error)
         return drive.finished(activation, result, row.id)
+
+    def _refuse(self, row: MessageRow, error: Exception) -> Happening:
+        now, found = self._drive.clock.now(), described(error)
+        event = ev.MessageRefused(at=now, message=row.id, channel=row.channel, error=found)
+        return Happening(event, message=row.id)
 
     def _interrupt(self, row: MessageRow, now: float) -> Happening | None:
         """The loop that the message is for begins anew, where there is work in it."""

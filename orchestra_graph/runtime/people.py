@@ -147,6 +147,10 @@ class People:
         """Pass on what was sent to the run."""
         self._drive.hear_messages(messages)
 
+    def settle(self, question: str) -> None:
+        """The answer to a question is known, and in the inbox."""
+        self._answered.add(question)
+
     def lose(self, error: Exception) -> None:
         """Nobody looks for answers any more: the run cannot go on."""
         self.trouble = error

@@ -150,6 +150,16 @@ class Reading(Generic[S]):
         await check_unchanged(self._engine.store, plan, self._row)
         return await run_at(self._engine.store, self._row, plan, step)
 
+    async def reused(self) -> list[str]:
+        """Of a fork: the activations that were not run, because their results stood in the log of the original.
+
+        As ids, in the order in which they were taken; those before the fork are not among them. Empty for a run that is
+        no fork.
+        """
+        steps = await self.history()
+        forked = max((step.number for step in steps if step.what == "RunForked"), default=len(steps))
+        return [step.id for step in steps[forked:] if step.reused is not None and step.id is not None]
+
     async def diff(self, one: int, other: int, /) -> list[Change]:
         """Every field that is not the same after two steps; raises as `state_at` does."""
         return changes_of(await self.state_at(one), await self.state_at(other))

@@ -1,6 +1,6 @@
 """What happened in a run, read from the log alone.
 
-No code of the graph is needed, only its form, which the store keeps.
+No code of the graph is needed, only its forms, which the store keeps.
 """
 
 from __future__ import annotations
@@ -13,161 +13,25 @@ from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import ActivationRecord, ActivationStatus, RunRecord
 from orchestra_graph.core.run import Activation, RunState, Status
-from orchestra_graph.errors import StoreBroken
-from orchestra_graph.graph.edges import Edge, Group
-from orchestra_graph.graph.plan import Call, Cap, Plan, PlanNode, Shape, WriteSpec
-from orchestra_graph.graph.policies import Limits
-from orchestra_graph.graph.shape import rules_in
-from orchestra_graph.graph.topology import Scope, Topology
-from orchestra_graph.runtime.journal import event_of
-from orchestra_graph.runtime.shaped import shape_in
-from orchestra_graph.runtime.wellformed import check_place, object_in, reading, reading_row
-from orchestra_graph.state.codec import Codec, parse
-from orchestra_graph.state.reducers import Reducer
-from orchestra_graph.state.schema import FieldSpec, Schema, State
-from orchestra_graph.store.base import LogRow, RunRow, Store
+from orchestra_graph.runtime.forms import parts_of
+from orchestra_graph.runtime.outline import known_event, outline, outline_of, shape_of, written_in
+from orchestra_graph.runtime.wellformed import check_place, reading_row
+from orchestra_graph.store.base import RunRow, Store
 
 __all__ = ["known_event", "outline", "outline_of", "record_of", "shape_of", "written_in"]
-
-_KEPT: Reducer[Any, Any] = Reducer("kept", lambda acc, x: None)
-"""Stands for every reducer: whatever is written side by side, it is no conflict. The values are not known here."""
-
-
-async def shape_of(store: Store, row: RunRow) -> Shape:
-    """The form of the graph that a run was started with.
-
-    Raises:
-        StoreBroken: It is missing, or is none.
-    """
-    stored = await store.shape(row.fingerprint)
-    if stored is None:
-        raise StoreBroken(store.url, f"the form of the graph of run '{row.key}' is missing")
-    with reading(store.url, "the form of its graph", row.key):
-        return shape_in(stored)
-
-
-def outline(shape: Shape, name: str, version: str) -> Plan:
-    """A plan with everything but code and values: enough to fold a log and see what is live."""
-    schema = Schema(State, {name: _spec(name, field) for name, field in shape["fields"].items()})
-    edges = [Edge(source=e["from"], target=e["to"], kind=e["kind"], label=e["label"]) for e in shape["edges"]]
-    scopes = [Scope(s["edge"], frozenset(s["members"]), s["collector"], s.get("call", False)) for s in shape["scopes"]]
-    calls = [_call(c, shape) for c in shape.get("calls", ())]
-    races = tuple(tuple(race) for race in shape.get("races", ()))
-    nodes = [
-        PlanNode(
-            index=i,
-            name=n["name"],
-            kind=n["kind"],
-            reads=tuple(n["reads"]),
-            writes=WriteSpec(fields=dict.fromkeys(n["writes"]), sure=True, single=False),
-            turns=n["turns"],
-            counts_turns=n["counts_turns"],
-            groups=_groups(shape["groups"][i]),
-            call=_around(calls, i),
-            terminates=n.get("terminates"),
-            channel=n.get("channel", ""),
-        )
-        for i, n in enumerate(shape["nodes"])
-    ]
-    topology = Topology(
-        len(nodes),
-        [(e.source, e.target) for e in edges],
-        rules=rules_in(shape),
-        scopes=scopes,
-        raced=frozenset(v for race in races for v in race),
-    )
-    return Plan(
-        name=name,
-        version=version,
-        schema=schema,
-        codec=Codec(Schema(State, {})),
-        nodes=nodes,
-        edges=edges,
-        topology=topology,
-        limits=Limits(),
-        shape=shape,
-        fingerprint="",
-        calls=tuple(calls),
-        races=races,
-        caps=tuple(Cap(**{**cap, "members": frozenset(cap["members"])}) for cap in shape.get("caps", ())),
-    )
-
-
-def _call(call: dict[str, Any], shape: Shape) -> Call:
-    inside = tuple(name for name in shape["fields"] if name.rpartition("/")[0] == call["name"])
-    names = {name.rpartition("/")[2]: name for name in inside}
-    return Call(state=State, names=names, private=inside, **{**call, "members": frozenset(call["members"])})
-
-
-def _around(calls: Sequence[Call], vertex: int) -> int | None:
-    """The innermost call that a vertex stands in."""
-    around = [i for i, call in enumerate(calls) if vertex in call.members]
-    return min(around, key=lambda i: len(calls[i].members), default=None)
-
-
-def _groups(listed: list[dict[str, Any]]) -> tuple[Group, ...]:
-    return tuple(Group(kind=g["kind"], edges=tuple(g["edges"]), limit=g["limit"]) for g in listed)
-
-
-def _spec(name: str, field: dict[str, Any]) -> FieldSpec:
-    return FieldSpec(
-        name=name,
-        annotation=Any,
-        reducer=_KEPT if field["reducer"] else None,
-        required=field["required"],
-        later=field["later"],
-        default=None,
-        has_factory=False,
-        owner=State,
-        attribute=name,
-        private="/" in name,
-    )
-
-
-async def outline_of(store: Store, row: RunRow) -> Plan:
-    """The outline of the graph of a run.
-
-    Raises:
-        StoreBroken: Its form is missing, or is none.
-    """
-    shape = await shape_of(store, row)
-    with reading(store.url, "the form of its graph", row.key):
-        return outline(shape, row.graph, row.version)
-
-
-def known_event(logged: LogRow, url: str, run: str = "") -> tuple[ev.Event, dict[str, Any]]:
-    """Read a log row without code.
-
-    Returns:
-        What happened, with the names of the fields that were written and None for their values; and the parsed body.
-
-    Raises:
-        StoreBroken: The row is none that this library wrote.
-    """
-    event, body = event_of(logged, None, url, run=run), parse(logged.body)
-    with reading_row(logged, url, run):
-        body["writes"], large = object_in(body.get("writes", {}), "writes"), object_in(body.get("blobs", {}), "blobs")
-        object_in(large.get("writes", {}), "blobs.writes")
-    if isinstance(event, ev.NodeFinished):
-        event = replace(event, writes=dict.fromkeys(written_in(body)), items={})
-    elif isinstance(event, ev.RunStarted | ev.RunForked):
-        event = replace(event, values=dict.fromkeys(written_in(body)))
-    return event, body
-
-
-def written_in(body: dict[str, Any]) -> list[str]:
-    """The names of the fields that a log row writes, those with large values, too."""
-    return [*body.get("writes", {}), *body.get("blobs", {}).get("writes", {})]
 
 
 async def record_of(store: Store, row: RunRow) -> RunRecord:
     """Read a run's log and make its table."""
-    reader = _Reader(await outline_of(store, row))
-    for logged in await store.log(row.number):
-        event, _ = known_event(logged, store.url, row.key)
-        with reading_row(logged, store.url, row.key):
-            check_place(reader.run, logged, event)
-            reader.read(event)
+    first, *later = await parts_of(store, row, await store.log(row.number), None)
+    reader = _Reader(first.run)
+    for part in (first, *later):
+        if part.moved is not None:
+            reader.moved(part.run)
+        for logged, event in part.rows:
+            with reading_row(logged, store.url, row.key):
+                check_place(reader.run, logged, event)
+                reader.read(event)
     return reader.record(row)
 
 
@@ -183,9 +47,8 @@ _SHOWN: dict[Status, ActivationStatus] = {
 
 
 class _Reader:
-    def __init__(self, plan: Plan):
-        self.plan = plan
-        self.run = RunState.of(plan)
+    def __init__(self, run: RunState):
+        self.run, self.plan = run, run.plan
         self.seen: dict[str, ActivationRecord] = {}
         self.taken: dict[int, int] = {}
         self.ended: float | None = None
@@ -208,6 +71,16 @@ class _Reader:
             self._change(event.id, waiting_for=event.to or "a person")
         self.ended = event.at if isinstance(event, ev.RunEnded) else None
 
+    def moved(self, run: RunState) -> None:
+        """From here on the run goes on with another form of its graph."""
+        edges = run.moves[-1].edges
+        self.run, self.plan = run, run.plan
+        self.taken = {edges[edge]: times for edge, times in self.taken.items() if edge in edges}
+        for activation in run.live.values():
+            known = self.seen.get(activation.id)
+            name = run.name(activation.vertex)
+            self.seen[activation.id] = self._first(activation) if known is None else replace(known, node=name)
+
     def _first(self, activation: Activation) -> ActivationRecord:
         turns = [c for c in activation.stamp if isinstance(c, int)]
         return ActivationRecord(
@@ -225,7 +98,8 @@ class _Reader:
 
     def _finished(self, event: ev.NodeFinished) -> None:
         started = event.at - event.took
-        self._change(event.id, status="done", started=started, ended=event.at, attempts=event.attempt, error=None)
+        how = {"attempts": event.attempt, "reused": event.reused}
+        self._change(event.id, status="done", started=started, ended=event.at, error=None, **how)
         self._took(event.taken)
 
     def _failed(self, event: ev.NodeFailed) -> None:

@@ -29,8 +29,10 @@ from orchestra_graph.errors import (
 )
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
-from orchestra_graph.ids import new_message_id
+from orchestra_graph.ids import new_message_id, new_run_key
 from orchestra_graph.runtime import answers
+from orchestra_graph.runtime.code_version import codes_of
+from orchestra_graph.runtime.fork import check_same_fork, fork_of
 from orchestra_graph.runtime.history import state_so_far
 from orchestra_graph.runtime.load import check_unchanged
 from orchestra_graph.runtime.mail import deliverable
@@ -41,6 +43,7 @@ from orchestra_graph.runtime.records import shape_of
 from orchestra_graph.runtime.sending import Busy, checked_body, send
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import MessageRow, QuestionRow, RunRow
+from orchestra_graph.store.patience import to_the_end
 
 __all__ = ["Run"]
 
@@ -162,9 +165,61 @@ class Run(Reading[S]):
                 steps, seconds, turns = run.steps_allowed, run.seconds_allowed, run.turns_allowed
             else:
                 steps, seconds, turns = limits.steps, limits.seconds, limits.turns
-            return ev.RunRetried(at=engine.clock.now(), steps=steps, seconds=seconds, turns=turns)
+            code = codes_of(run.plan)
+            return ev.RunRetried(at=engine.clock.now(), steps=steps, seconds=seconds, turns=turns, code=code)
 
         await engine._take(await self._now(), self._plan(), again)
+
+    async def fork(
+        self,
+        *,
+        at: int | None = None,
+        update: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        limits: Limits | None = None,
+    ) -> Run[S]:
+        """Make another run out of this one as it stood after a step, and drive it. This run is not touched.
+
+            other = await run.fork(at=4, update={"threshold": 0.9})
+            print(await other.result(), await other.reused())
+
+        What was live after that step goes on, and sees the update. Nodes that read the same as in this run, with the
+        same code, are not run: their results are taken from its log, and so are answers to the same questions. Which
+        these were is said by `reused`. Edges are chosen anew. An irreversible node that happened in this run, on other
+        values, is not repeated: a person is asked.
+
+        Args:
+            at: The number of the step, as in `history`; None: the last one (of a cancelled run: before that).
+            update: Field to whole value: as in the state that a run starts with. Of a field with a reducer, it takes
+                the place of all that was folded before.
+            key: A name for the fork. The same key gives the same fork again; None: one is made up.
+            limits: How far it may go from there; None: as far as this run could. A limit that was reached there
+                begins anew.
+
+        Raises:
+            UnknownStep: There is none with this number.
+            BadInput: The update names a field that the state has not, or a value does not fit.
+            RunEnded: After that step nothing can go on: the run was cancelled, or has failed so that nothing mends it.
+            RunKeyTaken: The key belongs to another run.
+            GraphChanged: The code's graph is not the run's.
+        """
+        engine, plan = self._engine, self._plan()
+        engine._resources.check(plan)
+        await check_unchanged(engine.store, plan, self._row)
+        fork = await fork_of(
+            engine.store,
+            await self._now(),
+            plan,
+            key=key or new_run_key(self.graph),
+            at=at,
+            update=update or {},
+            limits=limits,
+            now=engine.clock.now(),
+        )
+        row, created = await to_the_end(engine._fork(plan, fork))
+        if not created:
+            await check_same_fork(engine.store, row, fork)
+        return Run(engine, row, self._graph)
 
     async def cancel(self) -> None:
         """End the run: nothing starts any more, what runs is interrupted, questions are withdrawn; needs no code.

@@ -13,8 +13,8 @@ import asyncio
 import inspect
 import itertools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -31,13 +31,14 @@ from orchestra_graph.graph.signature import hints_of
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.state.codec import Accepted, JsonCodec, first_line, parse, unstorable
 from orchestra_graph.store.base import RunRow, Store, Transaction
+from orchestra_graph.store.patience import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestra_graph.runtime.transactions import Desk, NodeTransaction
 
-__all__ = ["ATTEMPT", "AS_ANNOTATED", "Attempt", "ByHand", "Driving"]
+__all__ = ["AS_ANNOTATED", "ATTEMPT", "Attempt", "ByHand", "Driving"]
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ class Attempt:
         self.over = False
         self._loop, self._home = asyncio.get_running_loop(), threading.get_ident()
         self._places = itertools.count()
-        self._bridges: set[Future[Any]] = set()
+        self._bridges: set[asyncio.Task[Any]] = set()
 
     # -- steps --------------------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class Attempt:
         elif _INSIDE.get() is self:
             why = f"step '{key}' stands inside of another step. Call it behind that one, or call its function as it is"
         elif self.transaction is not None:
-            why = f"step '{key}' was begun after a transaction, which ends with the node. Put it before:   ctx.transaction()"
+            why = f"step '{key}' was begun behind a transaction, which ends with the node. Put the step before it"
         return self.trouble if why is None else self.trouble or StepRefused(self.activation.id, why)
 
     def _recorded(self, place: int, key: str) -> StepRecord | None:
@@ -265,6 +266,19 @@ class Attempt:
         if why is not None:
             raise StepRefused(self.activation.id, why)
 
+    def check_end(self) -> None:
+        """Make sure that what the node returned can be taken.
+
+        Raises:
+            StepsChanged: Its steps are not those that are recorded, whatever it has made of that.
+            StoreBusy: Its transaction took too long.
+            StepRefused: It has left something behind in the block of its transaction.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        if self.transaction is not None and self.transaction.is_inside:
+            raise StepRefused(self.activation.id, "it returned before the block of its transaction was left")
+
     def hand_over(self) -> Transaction | None:
         """The transaction that waits for the result of the node; from here on it is the caller's to end."""
         if self.transaction is None:
@@ -282,20 +296,30 @@ class Attempt:
         if threading.get_ident() == self._home:
             work.close()
             raise StepRefused(self.activation.id, "this would hold up the event loop: use the awaitable variant")
+        told: Future[T] = Future()
         try:
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._loop.call_soon_threadsafe(self._begin, work, told)
         except RuntimeError:  # the loop is closed
             work.close()
             raise self._too_late() from None
-        self._bridges.add(future)
-        try:
-            if self.over:
-                future.cancel()
-            return future.result()
-        except CancelledError:
-            raise self._too_late() from None
-        finally:
-            self._bridges.discard(future)
+        return told.result()
+
+    def _begin(self, work: Coroutine[Any, Any, T], told: Future[T]) -> None:
+        if self.over:
+            work.close()
+            told.set_exception(self._too_late())
+            return
+        task = self._loop.create_task(work)
+        self._bridges.add(task)
+        task.add_done_callback(partial(self._tell, told))
+
+    def _tell(self, told: Future[T], task: asyncio.Task[T]) -> None:
+        self._bridges.discard(task)
+        error = self._too_late() if task.cancelled() else task.exception()
+        if error is None:
+            told.set_result(task.result())
+        else:
+            told.set_exception(error)
 
     def _too_late(self) -> StepRefused:
         return StepRefused(self.activation.id, "the node was left alone, or its run was let go; nothing is recorded")
@@ -305,10 +329,16 @@ class Attempt:
     async def end(self) -> None:
         """The attempt has ended: nothing is recorded from here on, and what was not handed over is undone."""
         self.over = True
-        for future in list(self._bridges):
-            future.cancel()
+        if self._bridges:
+            await to_the_end(_cancelled(list(self._bridges)))
         if self.transaction is not None:
             await self.transaction.undo()
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 # -- values ----------------------------------------------------------------------------------------------
@@ -365,6 +395,8 @@ def _returned(call: Callable[[], Any]) -> Any:
     fn: Any = call
     while isinstance(fn, partial):
         fn = fn.func
+    if isinstance(fn, type):
+        return fn
     try:
         found = hints_of(fn).get("return", Any)
     except (NameError, TypeError, AttributeError):  # a name that is not there when the program runs; no function at all
@@ -372,8 +404,3 @@ def _returned(call: Callable[[], Any]) -> Any:
     if isinstance(get_origin(found), type) and issubclass(get_origin(found), Awaitable):
         return get_args(found)[-1]
     return found
-
-
-def calling(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Any]:
-    """A function without parameters, which is still known as async if *fn* is."""
-    return partial(fn, *args, **kwargs)

@@ -16,6 +16,7 @@ from orchestra_graph import events
 from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.fork import asked_anew
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState, Tally
 from orchestra_graph.core.status import set_status
@@ -28,6 +29,7 @@ from orchestra_graph.store.base import LogRow, RunRow
 __all__ = ["Cursor", "Teller"]
 
 _MARKS = re.compile("[@#~!]")  # what follows the node's name in an id: turn, instance ...
+_GOES_ON = (ev.RunResumed, ev.RunForked)
 _CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
 
 
@@ -119,7 +121,7 @@ class Teller:
             self._withdrawn(None if activation is None else activation.id)
         if activation is not None and ended:
             self._forget(activation.id)
-        if isinstance(event, ev.RunResumed | ev.RunEnded):
+        if isinstance(event, ev.RunResumed | ev.RunForked | ev.RunEnded):
             self._give_back()
         self._failed_at_once(started)
         self._begin()
@@ -212,7 +214,7 @@ class Teller:
         """Tell, once, that only people can move the run; what resumed it has not done anything yet."""
         run = self.run
         busy = run.running or run.ready or run.retrying or run.undecided or run.halt is not None
-        if busy or not (run.asking or run.receiving) or run.status != "running" or isinstance(event, ev.RunResumed):
+        if busy or not (run.asking or run.receiving) or run.status != "running" or isinstance(event, _GOES_ON):
             self._rests = False
         elif not self._rests and not isinstance(event, ev.Answered):
             self._rests = True
@@ -241,6 +243,7 @@ class Teller:
                 attempt=event.attempt,
                 took=event.took,
                 message=event.message,
+                reused=event.reused,
             )
 
     def _node_failed(self, event: ev.NodeFailed, activation: Activation | None) -> None:
@@ -297,6 +300,13 @@ class Teller:
         self._limit_told = False
         self._say(events.RunRetried)
 
+    def _run_forked(self, event: ev.RunForked, _: Activation | None) -> None:
+        self._limit_told = False
+        self._say(events.RunForked, origin=event.origin, step=event.step, update=self._writes)
+        for activation in asked_anew(self.run, event.values):
+            question = self._questions.pop(activation.id, activation.question or "")
+            self._say_of(events.QuestionWithdrawn, activation.id, question=question)
+
     def _run_cancelled(self, event: ev.RunCancelled, _: Activation | None) -> None:
         self._say(events.RunCancelled)
 
@@ -330,6 +340,7 @@ _TOLD: Mapping[type[ev.Event], Callable[[Teller, Any, Activation | None], None]]
     ev.MessageRefused: Teller._message_refused,
     ev.RunResumed: Teller._run_resumed,
     ev.RunRetried: Teller._run_retried,
+    ev.RunForked: Teller._run_forked,
     ev.RunCancelled: Teller._run_cancelled,
     ev.RunEnded: Teller._run_ended,
 }

@@ -21,7 +21,7 @@ from orchestra_graph.store.base import Transaction
 from orchestra_graph.store.patience import to_the_end
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["SECONDS", "Desk", "NodeTransaction", "SyncTransaction"]
 
@@ -169,10 +169,12 @@ class NodeTransaction:
         url = self._attempt.driving.store.url
         self._error = self._attempt.trouble = StoreBusy(
             url,
-            f"the transaction of {self._id} was open for longer than {self._seconds:g} s, and was undone: others wait for "
-            f"it. Do what takes long before it, or give it more time:   ctx.transaction(seconds=30)",
+            f"the transaction of {self._id} was open for longer than {self._seconds:g} s, and was undone: others wait "
+            f"for it. Do what takes long before it, or give it more time:   ctx.transaction(seconds=30)",
         )
-        self._undoing = asyncio.create_task(self.undo())
+        self._end()
+        assert self._open is not None
+        self._undoing = asyncio.create_task(self._undo(self._open))
 
     # -- the end ------------------------------------------------------------------------------------
 
@@ -186,15 +188,23 @@ class NodeTransaction:
         if self._ended or self._open is None:
             return None
         self._end()
-        return self._open
+        self._seated, transaction = False, self._open
+        if isinstance(self._attempt, Attempt):
+            self._attempt.transaction = None
+        return transaction
 
     async def undo(self) -> None:
         """Undo everything, once; nothing where it was handed over."""
-        if self._ended or self._open is None:
-            return
-        self._end()
+        if self._undoing is None:
+            if self._ended or self._open is None:
+                return
+            self._end()
+            self._undoing = asyncio.create_task(self._undo(self._open))
+        await to_the_end(_end_of(self._undoing))
+
+    async def _undo(self, transaction: Transaction) -> None:
         try:
-            await to_the_end(self._open.rollback())
+            await transaction.rollback()
         finally:
             self._stand_up()
 
@@ -202,13 +212,16 @@ class NodeTransaction:
         self._ended, self._inside = True, False
         if self._timer is not None:
             self._timer.cancel()
-        if isinstance(self._attempt, Attempt):
-            self._attempt.transaction = None
 
     def _stand_up(self) -> None:
         if self._seated and isinstance(self._attempt, Attempt):
             self._seated = False
+            self._attempt.transaction = None
             self._attempt.driving.desk.leave()
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    await task
 
 
 class SyncTransaction:

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestra_graph.clock import Clock
 from orchestra_graph.errors import StoreError
 from orchestra_graph.store.base import Store
 
+if TYPE_CHECKING:
+    from orchestra_graph.store.keys import Keys
+
 __all__ = ["open_store"]
 
 
 def open_store(
-    url: str | None = None,
+    url: str | Store | None = None,
     *,
     durability: Literal["normal", "full"] = "normal",
     clock: Clock | None = None,
     lease: float = 30.0,
+    keys: Keys | None = None,
 ) -> Store:
     """The store that a URL names, for ``async with``.
 
     Args:
-        url: ``sqlite:///runs.db``; ``memory://`` or None for one that is gone with the object.
+        url: ``sqlite:///runs.db``; ``memory://`` or None for one that is gone with the object. A store is that store.
         durability: See `SqliteStore`.
         clock: Where the time comes from.
+        keys: What values are encrypted with; None: they are not.
         lease: Seconds without a sign of life after which the owner of a run is dead, where the store goes by leases.
 
     Raises:
         StoreError: There is no such kind of store.
+        MissingExtra: There are keys, and the package that they need is not installed.
     """
+    if keys is not None:
+        from orchestra_graph.store.encrypted import EncryptedStore
+
+        return EncryptedStore(open_store(url, durability=durability, clock=clock, lease=lease), keys)
+    if url is not None and not isinstance(url, str):
+        return url
     scheme = "memory" if url is None else url.partition(":")[0].partition("+")[0]
     if scheme == "memory":
         from orchestra_graph.store.memory import MemoryStore

@@ -7,19 +7,24 @@ Rule 2. What is refused is refused before the first write, so that the other wri
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from orchestra_graph.clock import Clock
-from orchestra_graph.errors import RunOwned, UnknownQuestion, UnknownRun
-from orchestra_graph.store.base import Append, Fenced, NewRun, QuestionRow, RunRow
-from orchestra_graph.store.identity import Identity
-from orchestra_graph.store.rows import question_row, run_row
-from orchestra_graph.store.rules import answered, check_follows
-from orchestra_graph.store.statements import Statements
+from sqlalchemy import select
 
-__all__ = ["AnswerGiven", "Ledger"]
+from orchestra_graph.clock import Clock
+from orchestra_graph.core.record import RunStatus
+from orchestra_graph.errors import RunBusy, RunEnded, RunOwned, UnknownQuestion, UnknownRun
+from orchestra_graph.store.base import Append, Fenced, MessageRow, NewRun, QuestionRow, RunRow
+from orchestra_graph.store.identity import Identity
+from orchestra_graph.store.rows import message_row, question_row, run_row
+from orchestra_graph.store.rules import TAKES_NO_MESSAGE, answered, check_begins, check_follows, named_in
+from orchestra_graph.store.statements import Statements
+from orchestra_graph.store.tables import runs
+
+__all__ = ["AnswerGiven", "Ledger", "MessageSent", "Old", "Over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,37 @@ class AnswerGiven:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class MessageSent:
+    """What somebody sends to a run.
+
+    Attributes:
+        message: The message.
+        alone: Only where the log ends with this row, and nothing waits on the channel; None: in any case.
+    """
+
+    message: MessageRow
+    alone: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """Runs that may go; see `Store.prune`."""
+
+    before: float
+    status: tuple[RunStatus, ...]
+    graph: str | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """How much may go at a time, and what time it is; see `Store.tidy`."""
+
+    now: float
+    limit: int
+
+
 class Ledger:
     """The writes of one open store."""
 
@@ -48,9 +84,14 @@ class Ledger:
         self._identity = identity
         self._clock = clock
 
+    @property
+    def engine(self) -> str:
+        """The id of this engine."""
+        return self._identity.id
+
     def append(self, db: sqlite3.Connection, change: Append) -> None:
         """See `Store.append`."""
-        self._check_may_append(db, change)
+        claims = self._check_may_append(db, change)
         rows = change.rows
         self._add_blobs(db, change.run, change.blobs)
         if len(rows) == 1:
@@ -70,38 +111,64 @@ class Ledger:
             db.execute(self._sql.WITHDRAW, ("withdrawn", change.run, "open"))
         if change.status is not None:
             at = rows[-1].at if rows else self._clock.now()
-            db.execute(self._sql.SET_STATUS, (change.status, change.status, at, change.note, change.run))
+            status = (change.status, change.status, at, change.note, change.due_at)
+            db.execute(self._sql.SET_STATUS, (*status, change.run))
+        for name, seq in change.taken:
+            db.execute(self._sql.TAKE_MESSAGE, (seq, change.run, name))
+        if change.form is not None:
+            db.execute(self._sql.ADD_GRAPH, (change.form.fingerprint, change.form.shape))
+            db.execute(self._sql.SET_FORM, (change.form.version, change.form.fingerprint, change.run))
+        if change.moved and claims:
+            db.execute(self._sql.FORGET_CLAIMS, (change.run,))
         if change.release:
             db.execute(self._sql.RELEASE, (change.run,))
+
+    def check_owns(self, db: sqlite3.Connection, change: Append) -> None:
+        """Make sure that a change could be appended.
+
+        Raises:
+            Fenced: It could not: the run is somebody else's.
+        """
+        self._check_may_append(db, change)
 
     def create(self, db: sqlite3.Connection, new: NewRun) -> tuple[RunRow, bool]:
         """See `Store.create`."""
         found = db.execute(self._sql.RUN_OF_KEY, (new.key,)).fetchone()
         if found is not None:
             return run_row(found), False
+        check_begins(new)
+        origin = None if new.origin is None else db.execute(self._sql.RUN_OF_KEY, (new.origin,)).fetchone()
+        if new.origin is not None and origin is None:
+            raise UnknownRun(new.origin, self._url)
         self._sign_in(db)
         db.execute(self._sql.ADD_GRAPH, (new.fingerprint, new.shape))
         run = (new.key, new.graph, new.version, new.fingerprint, "running", new.at, new.at, 1, self._identity.id, "")
         more = (new.storage, 0, int(new.pinned))
         [(number,)] = db.execute(self._sql.ADD_RUN, (*run, *more, 0, None, new.origin)).fetchall()
+        if origin is not None:
+            db.execute(self._sql.COPY_USES, (number, run_row(origin).number))
         self._add_blobs(db, number, new.blobs)
         db.execute(self._sql.ADD_EVENT, (number, 0, new.kind, new.at, new.body))
+        for row in new.rows:
+            db.execute(self._sql.ADD_EVENT, (number, row.seq, row.kind, row.at, row.body))
+        for question in new.asked:
+            db.execute(self._sql.ADD_QUESTION, _question(number, question))
         return run_row((number, *run, *more, new.origin)), True
 
     def claim(self, db: sqlite3.Connection, number: int) -> RunRow:
         """See `Store.claim`."""
-        found = db.execute(self._sql.RUN, (number,)).fetchone()
-        if found is None:
-            raise UnknownRun(f"#{number}", self._url)
-        run = run_row(found)
+        run = self._run(db, number)
         if run.owner == self._identity.id:
+            db.execute(self._sql.HEAR, (number,))
             return run
-        if run.owner is not None and self._identity.is_alive(run.owner):
+        died = run.owner is not None
+        if run.owner is not None and self._is_alive(db, run.owner):
             pid, host = db.execute(self._sql.ENGINE, (run.owner,)).fetchone() or (0, "an unknown machine")
             raise RunOwned(run.key, pid, host)
         self._sign_in(db)
-        db.execute(self._sql.TAKE, (run.epoch + 1, self._identity.id, number))
-        return replace(run, epoch=run.epoch + 1, owner=self._identity.id)
+        mine = replace(run, epoch=run.epoch + 1, owner=self._identity.id, claims=run.claims + died)
+        db.execute(self._sql.TAKE, (mine.epoch, mine.owner, mine.claims, number))
+        return mine
 
     def answer(self, db: sqlite3.Connection, given: AnswerGiven) -> QuestionRow:
         """See `Store.answer`."""
@@ -112,37 +179,135 @@ class Ledger:
         after = answered(before, given.answer, given.at)
         if after is not before:
             db.execute(self._sql.ANSWER, (after.status, after.answer, after.answered_at, given.run, given.question))
+            db.execute(self._sql.SAY, (given.run,))
         return after
+
+    def send(self, db: sqlite3.Connection, sent: MessageSent) -> tuple[MessageRow, bool]:
+        """See `Store.send`."""
+        message = sent.message
+        found = db.execute(self._sql.MESSAGE, (message.run, message.id)).fetchone()
+        if found is not None:
+            return message_row(found), False
+        run = self._run(db, message.run)
+        if run.status in TAKES_NO_MESSAGE:
+            raise RunEnded(run.key, run.status, "take a message")
+        if sent.alone is not None and not self._is_alone(db, message, sent.alone):
+            raise RunBusy(run.key, message.channel)
+        values = (message.run, message.id, message.channel, message.body, message.sent_at)
+        [(number,)] = db.execute(self._sql.ADD_MESSAGE, values).fetchall()
+        db.execute(self._sql.SAY, (message.run,))
+        return replace(message, taken=None, number=number), True
 
     def drop_cached(self, db: sqlite3.Connection, over: tuple[str, float]) -> None:
         """Remove a cached result, unless somebody has put another one in its place that is still good."""
         db.execute(self._sql.DROP_CACHED, over)
 
+    def prune(self, db: sqlite3.Connection, old: Old) -> list[str]:
+        """See `Store.prune`."""
+        self.bury_the_dead(db, None)
+        query = (
+            select(runs.c.id, runs.c.key)
+            .where(runs.c.updated_at < old.before, runs.c.status.in_(old.status), runs.c.status != "running")
+            .where(runs.c.owner.is_(None))
+            .order_by(runs.c.updated_at, runs.c.id)
+            .limit(old.limit)
+            .with_for_update(skip_locked=True)  # where others may claim one of them just now
+        )
+        text, values = self._sql.spelled(query if old.graph is None else query.where(runs.c.graph == old.graph))
+        gone = db.execute(text, values).fetchall()
+        if gone:
+            numbers = json.dumps([number for number, _ in gone])
+            for remove in (
+                self._sql.REMOVE_EVENTS,
+                self._sql.REMOVE_SNAPSHOTS,
+                self._sql.REMOVE_QUESTIONS,
+                self._sql.REMOVE_MESSAGES,
+                self._sql.REMOVE_USES,
+                self._sql.REMOVE_RUNS,
+            ):
+                db.execute(remove, (numbers,))
+        return [key for _, key in gone]
+
+    def tidy(self, db: sqlite3.Connection, over: Over) -> int:
+        """See `Store.tidy`."""
+        cached = [key for (key,) in db.execute(self._sql.OVER, (over.now, over.limit)).fetchall()]
+        db.execute(self._sql.REMOVE_CACHED, (json.dumps(cached),))
+        left = over.limit - len(cached)
+        blobs = self._idle_blobs(db, left)
+        db.execute(self._sql.REMOVE_BLOBS, (json.dumps(blobs),))
+        left -= len(blobs)
+        forms = [name for (name,) in db.execute(self._sql.IDLE_FORMS).fetchall()][:left]
+        db.execute(self._sql.REMOVE_FORMS, (json.dumps(forms),))
+        return len(cached) + len(blobs) + len(forms)
+
+    def bury_the_dead(self, db: sqlite3.Connection, _: None) -> None:
+        """Take from the engines that died what they own."""
+        for (engine,) in db.execute(self._sql.OWNERS, (self._identity.id,)).fetchall():
+            if not self._is_alive(db, engine):
+                self._bury(db, engine)
+
     def sign_out(self, db: sqlite3.Connection, _: None) -> None:
         """Give up every run, and be forgotten."""
         self._forget(db, self._identity.id)
 
-    def _check_may_append(self, db: sqlite3.Connection, change: Append) -> None:
+    def _check_may_append(self, db: sqlite3.Connection, change: Append) -> int:
+        """Refuse what must not be stored; how many owners have died with the run."""
         head = db.execute(self._sql.HEAD, (change.run,)).fetchone()
         if head is None:
             raise Fenced(f"there is no run {change.run}")
-        epoch, owner, last = head
+        epoch, owner, last, claims = head
         if epoch != change.epoch or owner != self._identity.id:
             raise Fenced(
                 f"run {change.run} is in epoch {epoch} of engine {owner}, not {change.epoch} of {self._identity.id}"
             )
         check_follows(change, last)
+        if change.taken:
+            self._check_may_take(db, change)
+        return int(claims)
+
+    def _check_may_take(self, db: sqlite3.Connection, change: Append) -> None:
+        names = [name for name, _ in change.taken]
+        unread = {message_row(row).id for row in db.execute(self._sql.UNREAD_OF_RUN, (change.run,)).fetchall()}
+        if len(unread.intersection(names)) < len(names):
+            raise Fenced(f"one of the messages {names} of run {change.run} was taken before")
+
+    def _is_alone(self, db: sqlite3.Connection, message: MessageRow, last: int) -> bool:
+        if db.execute(self._sql.HEAD, (message.run,)).fetchone()[2] != last:
+            return False
+        return bool(db.execute(self._sql.UNREAD_ON_CHANNEL, (message.run, message.channel)).fetchone() == (0,))
+
+    def _idle_blobs(self, db: sqlite3.Connection, limit: int) -> list[str]:
+        """Large values that no run uses and no cached result names."""
+        idle = [name for (name,) in db.execute(self._sql.IDLE_BLOBS).fetchall()]
+        if not idle:
+            return []
+        named = named_in(body for (body,) in db.execute(self._sql.NAMING))
+        return [name for name in idle if name not in named][:limit]
+
+    def _run(self, db: sqlite3.Connection, number: int) -> RunRow:
+        found = db.execute(self._sql.RUN, (number,)).fetchone()
+        if found is None:
+            raise UnknownRun(f"#{number}", self._url)
+        return run_row(found)
+
+    def _is_alive(self, db: sqlite3.Connection, engine: str) -> bool:
+        return self._identity.is_alive(engine)
 
     def _sign_in(self, db: sqlite3.Connection) -> None:
         """Become somebody who can own a run. The first time, tidy up after those who died."""
         me = self._identity
         if me.secure():
             for (engine,) in db.execute(self._sql.ENGINES).fetchall():
-                if not me.is_alive(engine):
-                    self._forget(db, engine)
+                if not self._is_alive(db, engine):
+                    self._bury(db, engine)
             me.sweep_files()
         # Each time: the transaction that did it first may not have been stored.
         db.execute(self._sql.ADD_ENGINE, (me.id, me.pid, me.host, self._clock.now()))
+
+    def _bury(self, db: sqlite3.Connection, engine: str) -> None:
+        """Take what a dead engine owns: it is one more that died with each of its runs."""
+        db.execute(self._sql.BURY, (engine,))
+        db.execute(self._sql.DELETE_ENGINE, (engine,))
 
     def _forget(self, db: sqlite3.Connection, engine: str) -> None:
         db.execute(self._sql.RELEASE_ALL, (engine,))
@@ -160,6 +325,10 @@ class Ledger:
 
 
 def _asked(run: int, question: QuestionRow) -> tuple[object, ...]:
+    return (*_question(run, replace(question, status="open"))[:-2], "answered")
+
+
+def _question(run: int, question: QuestionRow) -> tuple[object, ...]:
     return (
         run,
         question.id,
@@ -167,8 +336,9 @@ def _asked(run: int, question: QuestionRow) -> tuple[object, ...]:
         question.to,
         question.details,
         question.schema,
-        "open",
+        question.status,
         question.asked_at,
         question.expires_at,
-        "answered",
+        question.answer,
+        question.answered_at,
     )

@@ -144,10 +144,10 @@ class MemoryStore:
         self._opened()
         return self.database.answer(run, question, answer, at)
 
-    async def send(self, message: MessageRow) -> tuple[MessageRow, bool]:
+    async def send(self, message: MessageRow, *, alone: int | None = None) -> tuple[MessageRow, bool]:
         """See `Store.send`."""
         self._opened()
-        return self.database.send(message)
+        return self.database.send(message, alone)
 
     async def begin(self, run: int, epoch: int) -> Transaction:
         """Refuse: there is no SQL here."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestra_graph.clock import Clock, SystemClock
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.errors import RunEnded, RunOwned, StoreError, UnknownQuestion, UnknownRun
+from orchestra_graph.errors import RunBusy, RunEnded, RunOwned, StoreError, UnknownQuestion, UnknownRun
 from orchestra_graph.store.base import (
     Append,
     CachedRow,
@@ -299,13 +299,15 @@ class MemoryDatabase:
 
     # -- messages ------------------------------------------------------------------------------------
 
-    def send(self, message: MessageRow) -> tuple[MessageRow, bool]:
+    def send(self, message: MessageRow, alone: int | None) -> tuple[MessageRow, bool]:
         """See `Store.send`."""
         kept = self._known(message.run)
         if message.id in kept.inbox:
             return kept.inbox[message.id], False
         if kept.row.status in TAKES_NO_MESSAGE:
             raise RunEnded(kept.row.key, kept.row.status, "take a message")
+        if alone is not None and not _is_alone(kept, message, alone):
+            raise RunBusy(kept.row.key, message.channel)
         self._sent += 1
         kept.inbox[message.id] = sent = replace(message, taken=None, number=self._sent)
         kept.news = True
@@ -400,6 +402,11 @@ class MemoryDatabase:
 
 def _may_drive(row: RunRow, graphs: Mapping[str, str]) -> bool:
     return row.graph in graphs and (not row.pinned or row.version == graphs[row.graph])
+
+
+def _is_alone(kept: Kept, message: MessageRow, last: int) -> bool:
+    waits = any(row.channel == message.channel and row.taken is None for row in kept.inbox.values())
+    return kept.log[-1].seq == last and not waits
 
 
 def _drop(table: dict[str, Any], names: Iterable[str], limit: int) -> int:

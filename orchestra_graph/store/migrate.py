@@ -24,7 +24,7 @@ from orchestra_graph.errors import EngineBug, StoreBroken, StoreBusy, StoreError
 from orchestra_graph.store.faults import store_error
 from orchestra_graph.store.locks import FileLock
 
-__all__ = ["bring_up_to_date", "known_revisions", "migrations_folder"]
+__all__ = ["bring_up_to_date", "known_revisions", "migrations_folder", "revision_of", "run_migrations"]
 
 APPLICATION_ID = 0x4F726368  # "Orch"; written by the first migration
 PAGE_SIZE = 8192  # a third less space for events of 1 KB than 4096
@@ -70,7 +70,27 @@ def known_revisions() -> list[str]:
 # -- looking -----------------------------------------------------------------------------------------
 
 
+def revision_of(path: Path, url: str) -> str | None:
+    """The revision of a file of ours; None where there is no file yet, or an empty one.
+
+    Raises:
+        StoreBroken: It is no database, or damaged, or somebody else's.
+        StoreNewer: A newer release wrote it.
+        StoreError: It cannot be read.
+    """
+    try:
+        return _known_revision(path, url)
+    except sqlite3.Error as error:
+        raise store_error(url, error) from error
+    except OSError as error:
+        raise StoreError(url, f"{error.filename or path} cannot be read: {error.strerror}") from error
+
+
 def _is_up_to_date(path: Path, url: str) -> bool:
+    return _known_revision(path, url) == known_revisions()[-1]
+
+
+def _known_revision(path: Path, url: str) -> str | None:
     try:
         revision = _revision(path, url)
     except (sqlite3.DatabaseError, StoreBroken):
@@ -85,7 +105,7 @@ def _is_up_to_date(path: Path, url: str) -> bool:
             f"a newer release of orchestra_graph wrote this database: its schema is {revision}, and this release knows "
             f"{known[-1]}. Nothing was changed. Upgrade:   pip install --upgrade orchestra-graph",
         )
-    return revision == known[-1]
+    return revision
 
 
 def _revision(path: Path, url: str) -> str | None:
@@ -159,9 +179,19 @@ def _migrate_alone(path: Path, url: str) -> None:
         lock.drop()
 
 
-def _migrate(path: Path) -> None:
+def run_migrations(connection: Any) -> None:
+    """Bring the schema behind a SQLAlchemy connection up to date, inside of the transaction that is open on it."""
     import alembic.command
     import alembic.config
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    with _alembic:
+        alembic.command.upgrade(config, "head")
+
+
+def _migrate(path: Path) -> None:
     from sqlalchemy import NullPool, create_engine, event
     from sqlalchemy.engine import URL
     from sqlalchemy.exc import DBAPIError
@@ -177,12 +207,9 @@ def _migrate(path: Path) -> None:
     event.listen(engine, "connect", prepare)
     # With isolation_level=None the sqlite3 module begins nothing by itself, and DDL is part of the transaction, too.
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     try:
-        with _alembic, engine.begin() as connection:
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+        with engine.begin() as connection:
+            run_migrations(connection)
     except DBAPIError as error:
         if isinstance(error.orig, sqlite3.Error):
             raise error.orig from error

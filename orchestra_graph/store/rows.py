@@ -8,10 +8,20 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Select, select
 
-from orchestra_graph.store.base import LogRow, QuestionRow, RunRow
-from orchestra_graph.store.tables import events, questions, runs
+from orchestra_graph.store.base import LogRow, MessageRow, QuestionRow, RunRow
+from orchestra_graph.store.tables import events, inbox, questions, runs
 
-__all__ = ["SELECT_EVENTS", "SELECT_QUESTIONS", "SELECT_RUNS", "begins_with", "log_row", "question_row", "run_row"]
+__all__ = [
+    "SELECT_EVENTS",
+    "SELECT_MESSAGES",
+    "SELECT_QUESTIONS",
+    "SELECT_RUNS",
+    "begins_with",
+    "log_row",
+    "message_row",
+    "question_row",
+    "run_row",
+]
 
 SELECT_RUNS: Select[Any] = select(
     runs.c.id,
@@ -48,8 +58,13 @@ SELECT_QUESTIONS: Select[Any] = select(
     questions.c.answered_at,
 ).join_from(questions, runs, questions.c.run == runs.c.id)
 
+SELECT_MESSAGES: Select[Any] = select(
+    inbox.c.run, inbox.c.name, inbox.c.channel, inbox.c.body, inbox.c.sent_at, inbox.c.taken, inbox.c.id
+)
+
 _RUN_FIELDS = tuple(RunRow.__dataclass_fields__)
 _QUESTION_FIELDS = tuple(QuestionRow.__dataclass_fields__)
+_MESSAGE_FIELDS = tuple(MessageRow.__dataclass_fields__)
 
 
 def run_row(row: Sequence[Any]) -> RunRow:
@@ -86,3 +101,8 @@ def log_row(row: Sequence[Any]) -> LogRow:
 def question_row(row: Sequence[Any]) -> QuestionRow:
     """A row of `SELECT_QUESTIONS`."""
     return QuestionRow(**dict(zip(_QUESTION_FIELDS, row, strict=True)))
+
+
+def message_row(row: Sequence[Any]) -> MessageRow:
+    """A row of `SELECT_MESSAGES`."""
+    return MessageRow(**dict(zip(_MESSAGE_FIELDS, row, strict=True)))

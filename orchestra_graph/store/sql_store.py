@@ -10,15 +10,25 @@ from typing import Any, Protocol
 
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.errors import StoreClosed
-from orchestra_graph.store.base import Append, LogRow, NewRun, QuestionRow, QuestionStatus, RunRow, Snapshot
+from orchestra_graph.store.base import (
+    Append,
+    LogRow,
+    MessageRow,
+    NewRun,
+    QuestionRow,
+    QuestionStatus,
+    RunRow,
+    Size,
+    Snapshot,
+)
 from orchestra_graph.store.changes import Changes
-from orchestra_graph.store.ledger import AnswerGiven, Ledger
+from orchestra_graph.store.group_commit import GroupCommit
+from orchestra_graph.store.ledger import AnswerGiven, Ledger, MessageSent, Old, Over
 from orchestra_graph.store.readers import Readers
-from orchestra_graph.store.rows import SELECT_RUNS, begins_with, log_row, question_row, run_row
+from orchestra_graph.store.rows import SELECT_RUNS, begins_with, log_row, message_row, question_row, run_row
 from orchestra_graph.store.rules import is_over
 from orchestra_graph.store.statements import Statements
 from orchestra_graph.store.tables import runs
-from orchestra_graph.store.writer import Writer
 
 __all__ = ["Opened", "SqlStore", "Waking"]
 
@@ -37,7 +47,7 @@ class Opened:
 
     readers: Readers
     ledger: Ledger
-    writer: Writer
+    writer: GroupCommit
     changes: Changes
     answers: Changes
     watch: Waking
@@ -63,7 +73,7 @@ class SqlStore:
     async def claim(self, run: int) -> RunRow:
         """See `Store.claim`."""
         now = self._now()
-        row: RunRow = await now.writer.submit(now.ledger.claim, run)
+        row: RunRow = await now.writer.submit(now.ledger.claim, run, run=run)
         return row
 
     async def append(self, change: Append) -> None:
@@ -75,8 +85,33 @@ class SqlStore:
         """See `Store.answer`."""
         now = self._now()
         given = AnswerGiven(run, question, answer, at)
-        row: QuestionRow = await now.writer.submit(now.ledger.answer, given, sync=True, then=now.answers.happened)
+        row: QuestionRow = await now.writer.submit(
+            now.ledger.answer, given, sync=True, run=run, then=now.answers.happened
+        )
         return row
+
+    async def send(self, message: MessageRow, *, alone: int | None = None) -> tuple[MessageRow, bool]:
+        """See `Store.send`."""
+        now = self._now()
+        what = MessageSent(message, alone)
+        sent: tuple[MessageRow, bool] = await now.writer.submit(
+            now.ledger.send, what, sync=True, run=message.run, then=now.answers.happened
+        )
+        return sent
+
+    async def prune(
+        self, *, before: float, status: Collection[RunStatus], graph: str | None = None, limit: int = 100
+    ) -> list[str]:
+        """See `Store.prune`."""
+        now = self._now()
+        gone: list[str] = await now.writer.submit(now.ledger.prune, Old(before, tuple(status), graph, limit))
+        return gone
+
+    async def tidy(self, *, now: float, limit: int = 1000) -> int:
+        """See `Store.tidy`."""
+        opened = self._now()
+        gone: int = await opened.writer.submit(opened.ledger.tidy, Over(now, limit))
+        return gone
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -112,6 +147,14 @@ class SqlStore:
             query = query.where(runs.c.id < after)
         text, values = self._sql.spelled(query)
         return [run_row(row) for row in await self._read(text, *values)]
+
+    async def due(self, graphs: Mapping[str, str], *, now: float, limit: int = 100) -> list[RunRow]:
+        """See `Store.due`."""
+        opened = self._now()
+        if await self._read(self._sql.OWNERS, opened.ledger.engine):
+            await opened.writer.submit(opened.ledger.bury_the_dead, None)
+        names, versions = json.dumps(list(graphs)), json.dumps(list(graphs.items()))
+        return [run_row(row) for row in await self._read(self._sql.DUE, now, names, versions, limit)]
 
     async def shape(self, fingerprint: str) -> str | None:
         """See `Store.shape`."""
@@ -165,6 +208,31 @@ class SqlStore:
         """See `Store.news`."""
         named = [(number, name) for number, names in asked.items() for name in names]
         return [question_row(row) for row in await self._read(self._sql.NEWS, json.dumps(named), "open", now)]
+
+    async def inbox(self, run: int | None = None, *, taken: bool = False) -> list[MessageRow]:
+        """See `Store.inbox`."""
+        sql = self._sql
+        if run is None:
+            rows = await self._read(sql.INBOX if taken else sql.UNREAD, self._now().ledger.engine)
+        else:
+            rows = await self._read(sql.INBOX_OF_RUN if taken else sql.UNREAD_OF_RUN, run)
+        return [message_row(row) for row in rows]
+
+    async def sizes(self) -> dict[str, Size]:
+        """See `Store.sizes`."""
+        sql = self._sql
+        texts = {
+            "runs": sql.SIZE_OF_RUNS,
+            "events": sql.SIZE_OF_EVENTS,
+            "snapshots": sql.SIZE_OF_SNAPSHOTS,
+            "questions": sql.SIZE_OF_QUESTIONS,
+            "messages": sql.SIZE_OF_MESSAGES,
+            "blobs": sql.SIZE_OF_BLOBS,
+            "cached": sql.SIZE_OF_CACHED,
+        }
+        return {
+            kind: Size(rows, int(size or 0)) for kind, text in texts.items() for rows, size in await self._read(text)
+        }
 
     async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Store.changes`."""

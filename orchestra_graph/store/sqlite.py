@@ -19,6 +19,7 @@ import aiosqlite
 
 from orchestra_graph.clock import Clock, SystemClock
 from orchestra_graph.errors import StoreError
+from orchestra_graph.store.base import Append
 from orchestra_graph.store.changes import Changes, Watch
 from orchestra_graph.store.door import open_connection
 from orchestra_graph.store.faults import store_error
@@ -30,6 +31,7 @@ from orchestra_graph.store.place import sqlite_path
 from orchestra_graph.store.readers import Readers
 from orchestra_graph.store.sql_store import Opened, SqlStore
 from orchestra_graph.store.statements import SQLITE
+from orchestra_graph.store.transaction import SqliteTransaction, Transactions
 from orchestra_graph.store.writer import Durability, Writer
 
 __all__ = ["SqliteStore"]
@@ -42,6 +44,7 @@ _POLL = 0.05
 class _Open(Opened):
     connection: aiosqlite.Connection  # the writer's
     identity: Identity
+    transactions: Transactions
 
 
 class SqliteStore(SqlStore):
@@ -94,7 +97,31 @@ class SqliteStore(SqlStore):
             assert isinstance(opened, _Open)
             await to_the_end(self._stop(opened))
 
+    async def append(self, change: Append) -> None:
+        """See `Store.append`."""
+        if change.within is None:
+            await super().append(change)
+        else:
+            await self._transactions.append(change)
+
+    async def begin(self, run: int, epoch: int) -> SqliteTransaction:
+        """See `Store.begin`. While it is open, nothing else is written here, by this process or another."""
+        return await self._transactions.begin(run, epoch)
+
+    async def compact(self) -> None:
+        """See `Store.compact`: the file is written anew."""
+        try:
+            await self._now().writer.ask(_compact)
+        except sqlite3.Error as error:
+            raise store_error(self.url, error) from error
+
     # -- inside --------------------------------------------------------------------------------------
+
+    @property
+    def _transactions(self) -> Transactions:
+        opened = self._now()
+        assert isinstance(opened, _Open)
+        return opened.transactions
 
     async def _start(self) -> None:
         await asyncio.to_thread(bring_up_to_date, self._path, self.url)
@@ -123,11 +150,13 @@ class SqliteStore(SqlStore):
         watch = Watch(lambda: writer.ask(_data_version), version, (changes, answers), _POLL)
         identity = Identity(self._path, self.url)
         ledger = Ledger(self.url, identity, self._clock, SQLITE)
-        return _Open(readers, ledger, writer, changes, answers, watch, connection, identity)
+        transactions = Transactions(self._path, self.url, writer, ledger, self._busy_timeout, changes.happened)
+        return _Open(readers, ledger, writer, changes, answers, watch, connection, identity, transactions)
 
     async def _stop(self, opened: _Open) -> None:
         opened.changes.happened()  # whoever waits for a change shall wait no longer
         opened.answers.happened()
+        await opened.transactions.close()
         await opened.writer.finish()
         if opened.identity.is_secured:
             # Where this cannot be stored, the lock says it: nobody waits for an engine whose lock is free.
@@ -141,6 +170,12 @@ class SqliteStore(SqlStore):
 def _may_write(database: sqlite3.Connection) -> int:
     database.execute("PRAGMA journal_mode = WAL").fetchone()
     return _data_version(database)
+
+
+def _compact(database: sqlite3.Connection) -> None:
+    database.execute("VACUUM")
+    # What was written anew is in the write-ahead log; the file becomes smaller when it is folded back.
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _data_version(database: sqlite3.Connection) -> int:

@@ -13,19 +13,24 @@ Rule 3. A statement is compiled when it is first used; `tests/store/test_stateme
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    LargeBinary,
     Select,
     and_,
     bindparam,
     case,
     cast,
     delete,
+    exists,
     func,
+    insert,
     literal_column,
     null,
     or_,
@@ -37,13 +42,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.sql import ClauseElement
 
-from orchestra_graph.store.rows import SELECT_EVENTS, SELECT_QUESTIONS, SELECT_RUNS
+from orchestra_graph.store.rows import SELECT_EVENTS, SELECT_MESSAGES, SELECT_QUESTIONS, SELECT_RUNS
 from orchestra_graph.store.tables import (
     blob_uses,
     blobs,
     engines,
     events,
     graphs,
+    inbox,
     node_cache,
     questions,
     runs,
@@ -71,6 +77,11 @@ class Sqlite:
         element = [func.json_extract(value, literal_column(f"'$[{at}]'")) for at in (0, 1)]
         return value.table, and_(first == element[0], second == element[1])
 
+    @staticmethod
+    def octets(text: Any) -> ColumnElement[int]:
+        """How many bytes a text has."""
+        return func.length(cast(text, LargeBinary))
+
 
 class Postgres:
     """How PostgreSQL spells what the databases do not spell alike."""
@@ -90,6 +101,11 @@ class Postgres:
         given = func.jsonb_array_elements(cast(bindparam(name), JSONB)).table_valued("value").render_derived()
         element = [given.c.value.op("->>")(literal_column(str(at))) for at in (0, 1)]
         return given, and_(first == cast(element[0], first.type), second == element[1])
+
+    @staticmethod
+    def octets(text: Any) -> ColumnElement[int]:
+        """How many bytes a text has."""
+        return func.octet_length(text)
 
 
 Dialect = type[Sqlite] | type[Postgres]
@@ -165,6 +181,37 @@ def _questions_news(d: Dialect) -> Any:
     )
 
 
+def _due(d: Dialect) -> Any:
+    given, is_mine = d.pairs("versions", runs.c.graph, runs.c.version)
+    # Written so that nobody looks for it in the index of the owners, which finds every run that ever ended.
+    is_free = func.coalesce(runs.c.owner, _empty) == _empty
+    is_time = or_(runs.c.news != _zero, runs.c.due_at <= bindparam("now"))
+    return (
+        SELECT_RUNS.where(runs.c.status.in_((_running, _waiting)), is_free)
+        .where(or_(runs.c.status == _running, is_time))
+        .where(d.among(runs.c.graph, "graphs"))
+        .where(or_(runs.c.pinned == _zero, exists(select(_one).select_from(given).where(is_mine))))
+        .order_by(runs.c.updated_at, runs.c.id)
+        .limit(_most)
+        .offset(_zero)  # else SQLite's would be a parameter, too
+    )
+
+
+def _remove_of_run(table: Any) -> Callable[[Dialect], Any]:
+    return lambda d: delete(table).where(d.among(table.c.run, "runs"))
+
+
+def _size(table: Any, *texts: Any) -> Callable[[Dialect], Any]:
+    """How many rows, and how many bytes of these texts."""
+    return lambda d: select(
+        func.count(), func.sum(reduce(add, [d.octets(func.coalesce(text, _empty)) for text in texts]))
+    ).select_from(table)
+
+
+_empty, _zero, _one = (literal_column(text) for text in ("''", "0", "1"))
+_most = bindparam("most", type_=BigInteger)
+_running, _waiting = literal_column("'running'"), literal_column("'waiting'")
+
 _EVENT = ("run", "seq", "kind", "at", "body")
 _GRAPH = ("fingerprint", "shape")
 _ENGINE = ("id", "pid", "host", "opened_at")
@@ -174,12 +221,20 @@ _BLOB_USE = ("run", "hash")
 _CACHED = ("key", "body", "expires_at")
 _NEW_RUN = tuple(c.name for c in runs.c if c.name != "id")
 _ASKED = tuple(c.name for c in questions.c if c.name not in ("id", "answer", "answered_at"))
+_QUESTION = (*_ASKED, "answer", "answered_at")
+_MESSAGE = ("run", "name", "channel", "body", "sent_at")
 
 _run = runs.c.id == bindparam("b_run")
 _question = and_(questions.c.run == bindparam("b_run"), questions.c.name == bindparam("b_name"))
 _events = SELECT_EVENTS.where(events.c.run == bindparam("b_run")).order_by(events.c.seq)
 _questions = SELECT_QUESTIONS.order_by(questions.c.id)
 _questions_of_run = _questions.where(questions.c.run == bindparam("b_run"))
+_message = and_(inbox.c.run == bindparam("b_run"), inbox.c.name == bindparam("b_name"))
+_messages = SELECT_MESSAGES.order_by(inbox.c.id)
+_messages_of_run = _messages.where(inbox.c.run == bindparam("b_run"))
+_my_messages = _messages.join(runs, runs.c.id == inbox.c.run).where(runs.c.owner == bindparam("who"))
+# What a run that waits was claimed for may not have been looked at.
+_given_up = {"owner": null(), "news": case((runs.c.status == _waiting, _one), else_=runs.c.news)}
 
 
 class Statements:
@@ -231,12 +286,15 @@ class Statements:
         "b_name",
     )
 
-    # Of a run: who may append, and after which row.
+    ADD_QUESTION = Statement(_insert(questions, *_QUESTION), *_QUESTION)
+
+    # Of a run: who may append, after which row, and how many owners have died with it.
     HEAD = Statement(
         select(
             runs.c.epoch,
             runs.c.owner,
             select(func.max(events.c.seq)).where(events.c.run == runs.c.id).scalar_subquery(),
+            runs.c.claims,
         ).where(_run),
         "b_run",
     )
@@ -258,23 +316,64 @@ class Statements:
             status=bindparam("new"),
             updated_at=case((runs.c.status == bindparam("same"), runs.c.updated_at), else_=bindparam("when")),
             note=bindparam("text"),
+            due_at=bindparam("due"),
         )
         .where(_run),
         "new",
         "same",
         "when",
         "text",
+        "due",
         "b_run",
     )
+    SET_FORM = Statement(
+        update(runs).values(version=bindparam("new"), fingerprint=bindparam("form")).where(_run), "new", "form", "b_run"
+    )
+    FORGET_CLAIMS = Statement(update(runs).values(claims=_zero).where(_run), "b_run")
 
     TAKE = Statement(
-        update(runs).values(epoch=bindparam("new"), owner=bindparam("who")).where(_run),
+        update(runs)
+        .values(epoch=bindparam("new"), owner=bindparam("who"), claims=bindparam("died"), news=_zero)
+        .where(_run),
         "new",
         "who",
+        "died",
         "b_run",
     )
     RELEASE = Statement(update(runs).values(owner=null()).where(_run), "b_run")
-    RELEASE_ALL = Statement(update(runs).values(owner=null()).where(runs.c.owner == bindparam("who")), "who")
+    RELEASE_ALL = Statement(update(runs).values(_given_up).where(runs.c.owner == bindparam("who")), "who")
+    # As `RELEASE_ALL`, for one that died.
+    BURY = Statement(
+        update(runs).values({**_given_up, "claims": runs.c.claims + _one}).where(runs.c.owner == bindparam("who")),
+        "who",
+    )
+    OWNERS = Statement(
+        select(runs.c.owner).distinct().where(runs.c.owner.is_not(None), runs.c.owner != bindparam("who")), "who"
+    )
+
+    # Whether somebody said something since the run was claimed.
+    SAY = Statement(update(runs).values(news=_one).where(_run, runs.c.news == _zero), "b_run")
+    HEAR = Statement(update(runs).values(news=_zero).where(_run, runs.c.news != _zero), "b_run")
+    DUE = Statement(_due, "now", "graphs", "versions", "most")
+
+    MESSAGE = Statement(SELECT_MESSAGES.where(_message), "b_run", "b_name")
+    ADD_MESSAGE = Statement(
+        lambda d: d.insert(inbox).values({name: bindparam(name) for name in _MESSAGE}).returning(inbox.c.id), *_MESSAGE
+    )
+    TAKE_MESSAGE = Statement(
+        update(inbox).values(taken=bindparam("row")).where(_message, inbox.c.taken.is_(None)), "row", "b_run", "b_name"
+    )
+    UNREAD_ON_CHANNEL = Statement(
+        select(func.count())
+        .select_from(inbox)
+        .where(inbox.c.run == bindparam("b_run"), inbox.c.channel == bindparam("b_channel"), inbox.c.taken.is_(None)),
+        "b_run",
+        "b_channel",
+    )
+    INBOX_OF_RUN = Statement(_messages_of_run, "b_run")
+    UNREAD_OF_RUN = Statement(_messages_of_run.where(inbox.c.taken.is_(None)), "b_run")
+    INBOX = Statement(_my_messages, "who")
+    UNREAD = Statement(_my_messages.where(inbox.c.taken.is_(None)), "who")
 
     # At the end of a run: what is still asked.
     WITHDRAW = Statement(
@@ -316,6 +415,49 @@ class Statements:
         lambda d: _questions_of_run.where(d.among(questions.c.status, "statuses")), "b_run", "statuses"
     )
     NEWS = Statement(_questions_news, "named", "open", "now")
+
+    # A fork may name what its origin names.
+    COPY_USES = Statement(
+        insert(blob_uses).from_select(
+            _BLOB_USE,
+            select(bindparam("new", type_=BigInteger), blob_uses.c.hash).where(blob_uses.c.run == bindparam("b_run")),
+        ),
+        "new",
+        "b_run",
+    )
+
+    # What nobody needs any more.
+    REMOVE_EVENTS = Statement(_remove_of_run(events), "runs")
+    REMOVE_SNAPSHOTS = Statement(_remove_of_run(snapshots), "runs")
+    REMOVE_QUESTIONS = Statement(_remove_of_run(questions), "runs")
+    REMOVE_MESSAGES = Statement(_remove_of_run(inbox), "runs")
+    REMOVE_USES = Statement(_remove_of_run(blob_uses), "runs")
+    REMOVE_RUNS = Statement(lambda d: delete(runs).where(d.among(runs.c.id, "runs")), "runs")
+    OVER = Statement(
+        select(node_cache.c.key)
+        .where(node_cache.c.expires_at <= bindparam("now"))
+        .limit(_most)
+        .offset(_zero),
+        "now",
+        "most",
+    )
+    NAMING = Statement(select(node_cache.c.body).where(node_cache.c.body.like(literal_column("'%\"blobs\":%'"))))
+    IDLE_BLOBS = Statement(select(blobs.c.hash).where(~exists().where(blob_uses.c.hash == blobs.c.hash)))
+    IDLE_FORMS = Statement(
+        select(graphs.c.fingerprint).where(~exists().where(runs.c.fingerprint == graphs.c.fingerprint))
+    )
+    REMOVE_CACHED = Statement(lambda d: delete(node_cache).where(d.among(node_cache.c.key, "names")), "names")
+    REMOVE_BLOBS = Statement(lambda d: delete(blobs).where(d.among(blobs.c.hash, "names")), "names")
+    REMOVE_FORMS = Statement(lambda d: delete(graphs).where(d.among(graphs.c.fingerprint, "names")), "names")
+
+    # How much there is.
+    SIZE_OF_RUNS = Statement(_size(runs, runs.c.note))
+    SIZE_OF_EVENTS = Statement(_size(events, events.c.body))
+    SIZE_OF_SNAPSHOTS = Statement(_size(snapshots, snapshots.c.body))
+    SIZE_OF_QUESTIONS = Statement(_size(questions, questions.c.prompt, questions.c.details, questions.c.answer))
+    SIZE_OF_MESSAGES = Statement(_size(inbox, inbox.c.body))
+    SIZE_OF_BLOBS = Statement(_size(blobs, blobs.c.body))
+    SIZE_OF_CACHED = Statement(_size(node_cache, node_cache.c.body))
 
 
 SQLITE = Statements(Sqlite)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
 __all__ = [
+    "attempts",
     "blob_uses",
     "blobs",
     "engines",
@@ -32,6 +33,9 @@ metadata = MetaData()
 
 # SQLite makes a column its row id only where the type is spelled INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
+
+# Keys are compared letter by letter: a key that begins with a text lies between two others.
+_Key = Text().with_variant(Text(collation="C"), "postgresql")
 
 graphs = Table(
     "graphs",
@@ -51,11 +55,21 @@ engines = Table(
     Column("lease_until", Double),
 )
 
+# The last transaction of each writing connection, on PostgreSQL: whether it was stored can be asked after the
+# connection was lost. (A transaction's own number will not do: a server that crashes gives it to another one.)
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("number", _Number, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,
     Column("id", _Number, primary_key=True),
-    Column("key", Text, nullable=False),
+    Column("key", _Key, nullable=False),
     Column("graph", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("fingerprint", Text, ForeignKey("graphs.fingerprint"), nullable=False),

@@ -1,64 +1,24 @@
-"""Group commit: everything that was queued while one transaction was on its way goes into the next one.
-
-Rule 1. One transaction is in flight at a time, in the thread of the one writing connection; results come back in the
-order of the queue.
-Rule 2. There is no task here that could be cancelled. A caller awaits a future of its own, and whether it still does
-changes nothing.
-Rule 3. A job that fails does not sink the others: the transaction is rolled back, and each of its jobs tried in one
-of its own. Jobs that refuse to do anything (see `Ledger`, rule 2) do not even cost that.
-Rule 4. What was queued for a run behind a change that failed fails with it: it was made in the belief that the first
-one was stored. The log never has a gap.
-"""
+"""The writing connection of a SQLite store: each transaction of its `GroupCommit` is one trip to its thread."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import aiosqlite
 
-from orchestra_graph.errors import OrchestraError
-from orchestra_graph.store.base import Fenced
-from orchestra_graph.store.door import hand_over, sqlite_connection
+from orchestra_graph.store.door import Reply, hand_over, sqlite_connection
 from orchestra_graph.store.faults import is_busy, store_error
+from orchestra_graph.store.group_commit import Failed, GroupCommit, Job, outcome_of
 
-__all__ = ["Durability", "Writer"]
+__all__ = ["Durability", "Undone", "Writer"]
 
 Durability = Literal["normal", "full"]
 
 
-class _Job(NamedTuple):
-    """One write.
-
-    Attributes:
-        do: What is done inside of the transaction.
-        what: Its argument.
-        sync: Must survive a power loss.
-        chain: The run whose log it continues, or None: see rule 4.
-        then: Called in the event loop when it is stored, whether somebody waits for it or not; or None.
-        future: Who waits for it.
-    """
-
-    do: Callable[[sqlite3.Connection, Any], Any]
-    what: Any
-    sync: bool
-    chain: int | None
-    then: Callable[[], None] | None
-    future: asyncio.Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """The outcome of a job that was not stored."""
-
-    error: BaseException
-
-
-class Writer:
+class Writer(GroupCommit):
     """The writing connection of a store, and what waits for it."""
 
     def __init__(
@@ -76,41 +36,37 @@ class Writer:
         self._database = sqlite_connection(connection)
         self._url = url
         self._always_sync = durability == "full"
-        self._committed = committed
-        self._loop = asyncio.get_running_loop()
-        self._queue: list[_Job] = []
-        self._in_flight = False
-        self._landed: asyncio.Future[None] | None = None  # made by `finish`
-        # These two are changed in the connection's thread, and read while nothing is in flight.
-        self._syncs: bool | None = None  # what the connection is set to
-        self._wrote = False  # whether the transaction changed anything
+        super().__init__(committed)
+        self._syncs: bool | None = None  # what the connection is set to; changed in its thread
 
-    def submit(
-        self,
-        do: Callable[[sqlite3.Connection, Any], Any],
-        what: Any,
-        *,
-        sync: bool = False,
-        chain: int | None = None,
-        then: Callable[[], None] | None = None,
-    ) -> asyncio.Future[Any]:
-        """Queue a write; the order of the calls is the order of the writes.
+    def hold(self, do: Callable[[sqlite3.Connection, Any], Any], what: Any) -> asyncio.Future[Any]:
+        """Queue the beginning of a transaction that stays open until `end`; what is queued behind it waits.
 
         Args:
-            do: Called with the connection, inside of a transaction, in the connection's thread; maybe twice (see rule
-                3).
+            do: Called inside of it first. Where it refuses, nothing is open.
             what: Its second argument.
-            sync: It must survive a power loss.
-            chain: The run whose log it continues.
-            then: Called in the event loop when it is stored.
 
         Returns:
-            Done when it is stored. Cancelling it does not take the write back.
+            Done when it is open. Where that was cancelled before, it is ended at once.
         """
         future = self._loop.create_future()
-        self._queue.append(_Job(do, what, sync, chain, then, future))
+        self._queue.append(_Job(do, what, True, None, None, future, "begin"))
         if not self._in_flight:
             self._fly()
+        return future
+
+    def end(
+        self, do: Callable[[sqlite3.Connection, Any], Any] | None = None, what: Any = None, *, chain: int | None = None
+    ) -> asyncio.Future[Any]:
+        """End the transaction that is held: with a last write, or undone where there is none, or where it fails.
+
+        Args:
+            do: The last write.
+            what: Its second argument.
+            chain: The run whose log it continues.
+        """
+        future = self._loop.create_future()
+        self._send([_Job(do or _undo, what, True, chain, None, future, "end")])
         return future
 
     def ask(self, question: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
@@ -119,103 +75,26 @@ class Writer:
         hand_over(self._connection, lambda: question(self._database), future)
         return future
 
-    def forget(self) -> None:
-        """Lose what is queued; whoever waits for it is cancelled."""
-        jobs, self._queue = self._queue, []
-        for job in jobs:
-            job.future.cancel()
+    def _hand_over(self, work: Callable[[], Any], reply: Reply) -> None:
+        hand_over(self._connection, work, reply)
 
-    async def finish(self) -> None:
-        """Wait until nothing is queued and nothing in flight. One caller at a time."""
-        while self._in_flight:
-            self._landed = self._loop.create_future()
-            await self._landed
-
-    def _fly(self) -> None:
-        jobs, self._queue = self._queue, []
-        self._in_flight = True
-        flight = _Flight(self, jobs)
-        hand_over(self._connection, flight.carry_out, flight)
-
-    def _land(self, jobs: Sequence[_Job], outcomes: Sequence[Any]) -> None:
-        """Tell everybody. The next transaction is sent off first, so that the disk never waits for the callers."""
-        self._in_flight = False
-        wrote, self._wrote = self._wrote, False
-        behind = self._take_behind(jobs, outcomes)
-        if self._queue:
-            self._fly()
-        if wrote:
-            self._committed()
-        for job, outcome in (*zip(jobs, outcomes, strict=True), *behind):
-            if job.then is not None and type(outcome) is not _Failed:
-                job.then()
-            self._tell(job.future, outcome)
-        if self._landed is not None and not self._landed.done():
-            self._landed.set_result(None)
-
-    def _take_behind(self, jobs: Sequence[_Job], outcomes: Sequence[Any]) -> list[tuple[_Job, _Failed]]:
-        failed = {
-            job.chain: outcome
-            for job, outcome in zip(jobs, outcomes, strict=True)
-            if job.chain is not None and type(outcome) is _Failed
-        }
-        if not failed:
-            return []
-        behind = [(job, failed[job.chain]) for job in self._queue if job.chain in failed]
-        self._queue = [job for job in self._queue if job.chain not in failed]
-        return behind
-
-    def _tell(self, future: asyncio.Future[Any], outcome: Any) -> None:
-        if future.done():  # whoever waited was cancelled
-            return
-        if type(outcome) is not _Failed:
-            future.set_result(outcome)
-            return
-        future.set_exception(self._as_ours(outcome.error))
-        future.exception()  # a waiter that is cancelled right now shall not leave an error that nobody saw
+    def _is_hopeless(self, error: BaseException) -> bool:
+        # Waiting for the lock again for each job would take their number times the patience.
+        return is_busy(error)
 
     def _as_ours(self, error: BaseException) -> BaseException:
-        """An error of its own for each caller: a shared one would gather all their tracebacks."""
-        if isinstance(error, sqlite3.Error):
-            return store_error(self._url, error)
-        if isinstance(error, OrchestraError):
-            return copy.copy(error)
-        return Fenced(*error.args) if isinstance(error, Fenced) else error
+        return store_error(self._url, error) if isinstance(error, sqlite3.Error) else super()._as_ours(error)
 
     # -- in the connection's thread ------------------------------------------------------------------
 
-    def _carry_out(self, jobs: Sequence[_Job]) -> list[Any]:
-        try:
-            return self._transaction(jobs, {})
-        except Exception as error:
-            # Waiting for the lock again for each job would take their number times the patience.
-            if len(jobs) == 1 or is_busy(error):
-                return [_Failed(error)] * len(jobs)
-        return self._one_by_one(jobs)
-
-    def _one_by_one(self, jobs: Sequence[_Job]) -> list[Any]:
-        outcomes: list[Any] = []
-        failed: dict[int | None, _Failed] = {}
-        for at, job in enumerate(jobs):
-            try:
-                outcomes += self._transaction((job,), failed)
-            except Exception as error:
-                outcome = _Failed(error)
-                if is_busy(error):
-                    return outcomes + [outcome] * (len(jobs) - at)
-                outcomes.append(outcome)
-                if job.chain is not None:
-                    failed[job.chain] = outcome
-        return outcomes
-
-    def _transaction(self, jobs: Sequence[_Job], failed: dict[int | None, _Failed]) -> list[Any]:
+    def _transaction(self, jobs: Sequence[Job], failed: dict[int | None, Failed]) -> list[Any]:
         """Do all jobs in one transaction; raises if any of them fails on the database, and nothing is stored then."""
         database = self._database
         self._set_sync(self._always_sync or any(job.sync for job in jobs))
         database.execute("BEGIN IMMEDIATE")
         before = database.total_changes
         try:
-            outcomes = [_outcome(database, job, failed) for job in jobs]
+            outcomes = [outcome_of(database, job, failed) for job in jobs]
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:  # SQLite has rolled some errors back by itself
@@ -224,44 +103,26 @@ class Writer:
         self._wrote |= database.total_changes != before
         return outcomes
 
+    def _step(self, job: _Job) -> Any:
+        """Begin or end a transaction that is held; where that fails, none is open."""
+        database = self._database
+        try:
+            if job.step == "begin":
+                self._set_sync(True)
+                database.execute("BEGIN IMMEDIATE")
+            elif not database.in_transaction:
+                raise StoreError(self._url, "the transaction was undone by the database itself")
+            outcome = _outcome(database, job, {})
+            if job.step == "end" and type(outcome) is not _Failed:
+                database.execute("COMMIT")
+                self._wrote = True
+        except Exception as error:
+            outcome = _Failed(error)
+        if type(outcome) is _Failed and database.in_transaction:
+            database.execute("ROLLBACK")
+        return outcome
+
     def _set_sync(self, sync: bool) -> None:
         if sync is not self._syncs:
             self._database.execute("PRAGMA synchronous = FULL" if sync else "PRAGMA synchronous = NORMAL")
             self._syncs = sync
-
-
-def _outcome(database: sqlite3.Connection, job: _Job, failed: dict[int | None, _Failed]) -> Any:
-    if job.chain in failed:
-        return failed[job.chain]
-    try:
-        return job.do(database, job.what)
-    except (OrchestraError, Fenced) as refusal:
-        outcome = _Failed(refusal)
-        if job.chain is not None:
-            failed[job.chain] = outcome
-        return outcome
-
-
-class _Flight:
-    """One transaction on its way. What the connection's thread takes for the future of its work; see `Reply`."""
-
-    __slots__ = ("_jobs", "_writer")
-
-    def __init__(self, writer: Writer, jobs: Sequence[_Job]):
-        self._writer = writer
-        self._jobs = jobs
-
-    def carry_out(self) -> list[Any]:
-        return self._writer._carry_out(self._jobs)
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._writer._loop
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, outcomes: list[Any], /) -> None:
-        self._writer._land(self._jobs, outcomes)
-
-    def set_exception(self, error: BaseException, /) -> None:
-        self._writer._land(self._jobs, [_Failed(error)] * len(self._jobs))

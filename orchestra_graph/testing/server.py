@@ -115,7 +115,7 @@ class Server:
         log.touch()
         if user is not None:
             os.chown(log, user.pw_uid, user.pw_gid)
-        subprocess.Popen(
+        keeper = subprocess.Popen(
             [sys.executable, "-c", _KEEPER.format(folder=str(folder))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -124,6 +124,7 @@ class Server:
             cwd="/",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
+        keeper.returncode = 0  # it outlives this process: nobody waits for it
         self.port = _free_port()
         self.start()
         (folder / _PORT).write_text(str(self.port))

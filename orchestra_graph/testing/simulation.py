@@ -34,7 +34,7 @@ from orchestra_graph.errors import AlreadyAnswered, OrchestraError, RequestError
 from orchestra_graph.graph.builder import Graph
 from orchestra_graph.runtime.engine import Engine
 from orchestra_graph.runtime.fleet import Driven
-from orchestra_graph.runtime.outcomes import OpenQuestion, Outcome, Waiting
+from orchestra_graph.runtime.outcomes import OpenQuestion, Waiting
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import Append, NewRun
 from orchestra_graph.store.memory import MemoryStore
@@ -125,8 +125,8 @@ def simulate(
     seed: int | str,
     workers: int = 3,
     rate: float = 0.01,
-    crashes: float = 0.03,
-    pauses: float = 0.02,
+    crashes: float = 0.05,
+    pauses: float = 0.05,
     skew: float = 60.0,
     lease: float = 10.0,
     trouble: float = 120.0,
@@ -389,7 +389,7 @@ class Simulation:
         return self.resources() if callable(self.resources) else self.resources
 
     async def _there(self, job: Job) -> None:
-        while job.key not in self.database.by_key:
+        while job.key not in self.database.by_key:  # noqa: ASYNC110
             await asyncio.sleep(1)
 
     async def _send(self, job: Job, number: int, message: Message) -> None:
@@ -437,7 +437,11 @@ class Simulation:
     async def _check(self) -> None:
         for job in self.jobs:
             if job.key in self.database.by_key:
-                self.problems += [f"{job.key}: {problem}" for problem in await self._wrong_with(job, self._kept(job))]
+                try:
+                    wrong = await self._wrong_with(job, self._kept(job))
+                except (Exception, asyncio.CancelledError) as error:
+                    wrong = [f"looking at it raised {type(error).__name__}: {error}"]
+                self.problems += [f"{job.key}: {problem}" for problem in wrong]
         for (key, name), _ in self.sent.items():
             if name not in self.database.by_key[key].inbox:
                 self.problems.append(f"{key}: {name} was accepted, and is lost")
@@ -452,7 +456,7 @@ class Simulation:
             wrong.append(f"it is owned by {kept.row.owner}")
         if kept.row.status == "cancelled" and job.key in self.cancelled:
             return wrong
-        outcome, usual, choices = await self._undisturbed(job, kept)
+        usual, choices = await self._undisturbed(job, kept)
         store = MemoryStore(self.database, clock=self.clock)
         async with Engine(store, graphs=[job.graph], clock=self.clock, threads=0) as engine:
             mine = await _outcome_of(engine, job)
@@ -464,7 +468,7 @@ class Simulation:
                 wrong.append(f"{name} {two or 'never ended'}, not: {one or 'never ended'}")
         return wrong
 
-    async def _undisturbed(self, job: Job, kept: Kept) -> tuple[Outcome[Any], Ended, dict[str, str]]:
+    async def _undisturbed(self, job: Job, kept: Kept) -> tuple[Ended, dict[str, str]]:
         """How the run ends that nobody disturbs, with the answers that stood, and the messages that were accepted."""
         stood = {
             q.id: json.loads(q.answer) for q in kept.questions.values() if q.answer and '"happened"' not in q.answer
@@ -480,7 +484,7 @@ class Simulation:
                 asked = outcome.questions if isinstance(outcome, Waiting) else ()
                 known = [q for q in asked if q.id in stood]
                 if not known:
-                    return outcome, ended(outcome), choices_in(await engine.store.log(run._row.number))
+                    return ended(outcome), choices_in(await engine.store.log(run._row.number))
                 for question in known:
                     await run.answer_json(question.id, stood[question.id])
 
@@ -547,6 +551,22 @@ class _Person:
             self.simulation.problems.append(f"{problem}, but it is {row.status}")
 
 
+class _Faulty(FaultyStore):
+    """The store of a worker, whose faults are in the trace."""
+
+    def __init__(self, inner: Around, worker: _Worker, *, seed: str, rate: float):
+        super().__init__(inner, seed=seed, rate=rate)
+        self._worker = worker
+
+    async def through(self, method: str, call: Callable[[], Awaitable[T]], what: Any = None) -> T:
+        before = len(self.faults)
+        try:
+            return await super().through(method, call, what)
+        finally:
+            for fault in self.faults[before:]:
+                self._worker.simulation.note("fault", f"{self._worker.name} {fault}")
+
+
 class _Slow(Around):
     """A store whose calls take time, and in which its process may die."""
 
@@ -595,8 +615,9 @@ class _Worker:
         self.clock = VirtualClock(skew)
         self.store = MemoryStore(simulation.database, clock=self.clock, lease=simulation.lease)
         self.engine: _SeenEngine | None = None
-        self.faulty = FaultyStore(
+        self.faulty = _Faulty(
             _Slow(self.store, self),
+            self,
             seed=f"{simulation.seed}/{name}",
             rate=0.0 if simulation.healed else simulation.rate,
         )
@@ -644,6 +665,10 @@ class _Worker:
 
     async def close(self) -> None:
         """End in good order."""
+        if self.process.dead:
+            await self.process.end()
+            self.store.crash()
+            return
         self._closing.set()
         assert self._main is not None
         done, _ = await asyncio.wait((self._main,), timeout=_QUIET)

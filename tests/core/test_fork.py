@@ -208,7 +208,9 @@ def test_two_writes_after_an_update_are_in_conflict_as_ever() -> None:
     play.do(forked(1.0, 0, {"title": "u"}))
     play.finish("a", title="a")
     play.finish("b", title="b")
-    assert play.run.live["c"].error == ev.ErrorInfo("MergeConflict", "field 'title' was written by a and b side by side")
+    assert play.run.live["c"].error == ev.ErrorInfo(
+        "MergeConflict", "field 'title' was written by a and b side by side"
+    )
 
 
 def test_what_was_written_before_an_update_is_gone_though_it_comes_later_in_logical_order() -> None:

@@ -14,8 +14,8 @@ import pytest
 from orchestra_graph.errors import StoreBroken, StoreBusy, StoreError, StoreFull, StoreNewer
 from orchestra_graph.store.base import Append
 from orchestra_graph.store.sqlite import SqliteStore
+from orchestra_graph.testing.contract.common import asked, bodies, new_run, question, row, started
 
-from .contract import asked, bodies, new_run, question, row, started
 from .processes import line, process
 
 

@@ -16,8 +16,8 @@ import pytest
 from orchestra_graph.errors import RunOwned, StoreError
 from orchestra_graph.store.base import Append, Fenced
 from orchestra_graph.store.sqlite import SqliteStore
+from orchestra_graph.testing.contract.common import asked, question, row, started
 
-from .contract import asked, question, row, started
 from .processes import line, process
 
 pytestmark = pytest.mark.kill

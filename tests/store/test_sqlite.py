@@ -14,10 +14,11 @@ from orchestra_graph.errors import RunOwned, StoreError
 from orchestra_graph.store import open_store
 from orchestra_graph.store.base import Append, CachedRow, Fenced, Store
 from orchestra_graph.store.door import sqlite_connection
-from orchestra_graph.store.sqlite import SqliteStore
+from orchestra_graph.store.sqlite import SqliteStore, _Open
 from orchestra_graph.store.writer import Durability, Writer
+from orchestra_graph.testing.contract import Place, StoreContract
+from orchestra_graph.testing.contract.common import asked, bodies, question, row, started
 
-from .contract import Place, StoreContract, asked, bodies, new_run, question, row, started
 
 
 @pytest.fixture
@@ -44,6 +45,12 @@ class TestSqliteStore(StoreContract):
             return SqliteStore(url)
 
         return another
+
+    async def kill(self, store: Store) -> None:
+        assert isinstance(store, SqliteStore)
+        opened = store._now()
+        assert isinstance(opened, _Open)
+        opened.identity.abandon()
 
 
 @pytest.mark.asyncio
@@ -228,23 +235,6 @@ async def test_readers_cannot_write(url: str) -> None:
         for _ in range(4):  # whichever of them it is given to
             with pytest.raises(StoreError, match="readonly"):
                 await store._open.readers.read("DELETE FROM runs")
-
-
-@pytest.mark.asyncio
-async def test_two_stores_of_one_process_are_two_owners(url: str) -> None:
-    async with SqliteStore(url) as store, SqliteStore(url) as other:
-        run = await asked(store, question())
-        with pytest.raises(RunOwned, match="'k'"):
-            await other.claim(run)
-        with pytest.raises(Fenced):
-            await other.append(Append(run=run, epoch=1, rows=[row(2)]))
-        assert (await other.answer(run, "approve@0", "true", 110.0)).status == "answered"
-        assert (await store.answer(run, "approve@0", "false", 110.0)).answer == "true"
-        found, created = await other.create(new_run())
-        assert not created
-        assert found.number == run
-        await store.append(Append(run=run, epoch=1, release=True))
-        assert (await other.claim(run)).epoch == 2
 
 
 @pytest.mark.asyncio

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.errors import RunEnded, UnknownRun
+from orchestra_graph.errors import RunBusy, RunEnded, UnknownRun
 from orchestra_graph.store.base import Append, Fenced, MessageRow, Store
 from orchestra_graph.testing.contract.common import Stores, bodies, found, message, row, started
 
@@ -81,6 +81,30 @@ class MessagesContract(Stores):
         run = await started(store)
         await store.append(Append(run=run, epoch=1, status=status, release=True))
         assert (await store.send(message(run=run)))[1]
+
+    @pytest.mark.asyncio
+    async def test_a_message_that_would_not_be_alone_is_refused(self, store: Store) -> None:
+        run = await started(store)
+        await store.append(Append(run=run, epoch=1, rows=[row(1)]))
+        for last in (0, 2):
+            with pytest.raises(RunBusy, match="'k' is at work"):
+                await store.send(message("a", run), alone=last)
+        assert await store.inbox(run) == []
+        assert (await store.send(message("a", run), alone=1))[1]
+        with pytest.raises(RunBusy):
+            await store.send(message("b", run), alone=1)
+        assert (await store.send(message("c", run, channel="another"), alone=1))[1]
+        assert not (await store.send(message("a", run), alone=7))[1], "it is there already"
+        await store.append(Append(run=run, epoch=1, rows=[row(2)], taken=[("a", 2)]))
+        assert (await store.send(message("b", run), alone=2))[1]
+
+    @pytest.mark.asyncio
+    async def test_of_several_that_would_be_alone_one_is(self, store: Store, other: Store) -> None:
+        run = await started(store)
+        sends = [(store, other)[n % 2].send(message(f"m{n}", run), alone=0) for n in range(6)]
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        assert sorted(type(result).__name__ for result in results) == ["RunBusy"] * 5 + ["tuple"]
+        assert len(await store.inbox(run)) == 1
 
     @pytest.mark.asyncio
     async def test_a_message_is_taken_with_the_row_that_says_so(self, store: Store) -> None:

@@ -1,0 +1,426 @@
+"""Forks of runs: how one is made, and how it takes what was done before from the logs of the runs that it comes from.
+
+Rule 1. The run that is forked is only read.
+Rule 2. A result is taken where the same activation has finished before, with the same code and the same reads: it is
+read like a log row, and where the run goes from there is decided anew.
+Rule 3. What is to be taken is taken before anything is run, in the order of the log where that can make a difference:
+so a race has the same winner, and its losers are not begun.
+Rule 4. An irreversible node that has happened in one of those runs never happens again unless a person says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import ValidationError
+
+from orchestra_graph.clock import Clock
+from orchestra_graph.core import events as ev
+from orchestra_graph.core.evolve import evolve
+from orchestra_graph.core.run import Activation, RunState
+from orchestra_graph.errors import BadInput, NotStorable, OrchestraError, RunEnded, RunKeyTaken, UnknownStep, nearest
+from orchestra_graph.graph.plan import Plan
+from orchestra_graph.graph.policies import Limits
+from orchestra_graph.runtime.blobs import log_row, read_body, read_events
+from orchestra_graph.runtime.cache import reads_of, writes_in
+from orchestra_graph.runtime.code_version import code_at, codes_of
+from orchestra_graph.runtime.happening import Happening
+from orchestra_graph.runtime.invoke import Invoker, Result
+from orchestra_graph.runtime.load import Behind, Loaded
+from orchestra_graph.state.codec import first_line, parse
+from orchestra_graph.store.base import LogRow, NewRun, QuestionRow, RunRow, Store
+
+__all__ = ["Earlier", "Fork", "accept_update", "check_same_fork", "fork_of"]
+
+_LOG = logging.getLogger("orchestra_graph.run")
+
+
+# -- making one ----------------------------------------------------------------------------------------
+
+
+class Fork(NamedTuple):
+    """A fork that can be created.
+
+    Attributes:
+        new: The run.
+        loaded: Its state.
+        row: The log row that makes it a run of its own.
+    """
+
+    new: NewRun
+    loaded: Loaded
+    row: LogRow
+
+
+def accept_update(plan: Plan, update: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Check what a fork sets, field by field.
+
+    Returns:
+        The values, and the JSON of each.
+
+    Raises:
+        BadInput: There is no such field in the state, or a value does not fit.
+    """
+    values, fragments = {}, {}
+    for name, value in update.items():
+        if name not in plan.own:
+            state = plan.schema.state.__name__
+            raise BadInput(f"'{name}' is no field of {state}, so it cannot be updated.{nearest(name, plan.own)}")
+        try:
+            values[name], fragments[name] = plan.codec.fields[name].accept(value)
+        except ValidationError as error:
+            raise BadInput(f"field '{name}' does not fit: {first_line(error)}") from None
+        except NotStorable as error:
+            raise BadInput(str(error)) from None
+    return values, fragments
+
+
+async def fork_of(
+    store: Store,
+    row: RunRow,
+    plan: Plan,
+    *,
+    key: str,
+    at: int | None,
+    update: Mapping[str, Any],
+    limits: Limits | None,
+    now: float,
+) -> Fork:
+    """Everything that a fork of a run begins with.
+
+    Args:
+        store: Where the run is kept.
+        row: The run.
+        plan: Its graph.
+        key: Of the fork.
+        at: The last step that both have; None: the last one, before a cancellation.
+        update: Field to value.
+        limits: The allowance from there on; None: what is left of that of the run.
+        now: Seconds since the epoch.
+
+    Raises:
+        UnknownStep: There is no such step.
+        BadInput: The update does not fit.
+        RunEnded: At that step the run was cancelled, or had failed so that nothing can mend it.
+    """
+    values, fragments = accept_update(plan, update)
+    rows = await _prefix(store, row, at)
+    events = await read_events(store, rows, plan)
+    run, answered = RunState.of(plan), set[str]()
+    for event in events:
+        activation = run.live.get(getattr(event, "id", ""))
+        if isinstance(event, ev.Answered) and activation is not None and activation.question is not None:
+            answered.add(activation.question)
+        evolve(run, event)
+    if run.status == "cancelled":
+        raise RunEnded(row.key, run.status, f"be forked at step {rows[-1].seq}: nothing is live there")
+    event = _forked(run, row, values, limits, now, step=rows[-1].seq)
+    logged = log_row(run.seq, event, fragments)
+    evolve(run, event)
+    if run.status == "failed" and run.halt is not None and run.halt.final:
+        raise RunEnded(row.key, run.status, f"be forked at step {event.step}: what failed would fail again")
+    run.closed.clear()
+    run.led_on.clear()
+    asked = {e.question for e in events if isinstance(e, ev.QuestionAsked)}
+    open_now = {activation.question for activation in run.questions}
+    questions = [_as_of(q, q.id in open_now, q.id in answered) for q in await store.questions(row.number, status=())]
+    shape = await store.shape(row.fingerprint)
+    every = [*rows, logged.row]
+    new = NewRun(
+        key=key,
+        graph=row.graph,
+        version=row.version,
+        fingerprint=row.fingerprint,
+        shape=shape if shape is not None else json.dumps(plan.shape),
+        body=rows[0].body,
+        kind=rows[0].kind,
+        at=rows[0].at,
+        storage=row.storage,
+        blobs=logged.blobs,
+        rows=every[1:],
+        asked=[q for q in questions if q.id in asked],
+        pinned=row.pinned,
+        origin=row.key,
+    )
+    behind = Behind(rows=len(every), bytes=sum(len(r.body) for r in every))
+    return Fork(new, Loaded(run, behind), logged.row)
+
+
+async def _prefix(store: Store, row: RunRow, at: int | None) -> list[LogRow]:
+    """The log up to a step."""
+    if at is None:
+        rows = await store.log(row.number)
+        ended = next((logged.seq for logged in rows if logged.kind == "RunCancelled"), len(rows))
+        return rows[:ended]
+    rows = await store.log(row.number, upto=at) if at >= 0 else []
+    if len(rows) != at + 1:
+        raise UnknownStep(row.key, at, len(await store.log(row.number)) - 1)
+    return rows
+
+
+def _forked(
+    run: RunState, row: RunRow, values: Mapping[str, Any], limits: Limits | None, now: float, *, step: int
+) -> ev.RunForked:
+    kept = limits or Limits(steps=run.steps_allowed, seconds=run.seconds_allowed, turns=run.turns_allowed)
+    return ev.RunForked(
+        at=now,
+        origin=row.key,
+        step=step,
+        values=values,
+        steps=kept.steps,
+        seconds=kept.seconds,
+        turns=kept.turns,
+        anew=limits is not None,
+        code=codes_of(run.plan),
+    )
+
+
+def _as_of(row: QuestionRow, is_open: bool, was_answered: bool) -> QuestionRow:
+    """A question as it stands where the fork begins; one that is open there has the answer that it was given since."""
+    if is_open:
+        return row if row.status == "answered" else replace(row, status="open")
+    if row.status == "answered" and was_answered:
+        return row
+    status = "withdrawn" if row.status in ("open", "answered") else row.status
+    return replace(row, status=status, answer=None, answered_at=None)
+
+
+async def check_same_fork(store: Store, found: RunRow, wanted: Fork) -> None:
+    """Make sure that the run that has a key already is the fork that was to be made.
+
+    Raises:
+        RunKeyTaken: It is another run.
+    """
+    mine = wanted.row
+    rows = await store.rows(found.number, [mine.seq])
+    same = found.origin == wanted.new.origin and [_said(r) for r in rows] == [_said(mine)]
+    if not same:
+        raise RunKeyTaken(found.key, f"it is no fork of '{wanted.new.origin}' at step {mine.seq - 1} with this update")
+
+
+def _said(row: LogRow) -> Any:
+    body = parse(row.body)
+    return row.kind, [body.get(name) for name in ("origin", "step", "writes", "blobs")]
+
+
+# -- what was done before ------------------------------------------------------------------------------
+
+
+class _Done(NamedTuple):
+    """A finished activation of an earlier run.
+
+    Attributes:
+        seq: The log row.
+        code: The code of its node; empty where that is not known.
+        reads: A hash of what it read; empty where that cannot be said.
+    """
+
+    seq: int
+    code: str
+    reads: str
+
+
+@dataclass(slots=True)
+class _Past:
+    """What was done in one earlier run.
+
+    Attributes:
+        row: The run.
+        done: The activations that have finished, by id.
+        happened: Irreversible ones that were begun there, and did not fail.
+        defaults: What was made by default for a graph inside, by the activation that entered it.
+    """
+
+    row: RunRow
+    done: dict[str, _Done] = field(default_factory=dict)
+    happened: set[str] = field(default_factory=set)
+    defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Taking(Protocol):
+    """Who takes earlier results: a `Drive`."""
+
+    store: Store
+    row: RunRow
+    run: RunState
+    invoker: Invoker
+    clock: Clock
+
+    def add(self, happening: Happening) -> None:
+        """Let something happen to the run."""
+        ...
+
+    def taken_over(self, activation: Activation, result: Result) -> None:
+        """An activation has finished with an earlier result."""
+        ...
+
+    def refuse(self, activation: Activation, error: Exception, began: float) -> None:
+        """What it came to is no good."""
+        ...
+
+
+class Earlier:
+    """What a fork takes from the logs of the runs that it comes from; of a run that is no fork: nothing."""
+
+    def __init__(self, drive: Taking):
+        self._drive = drive
+        self._pasts: list[_Past] | None = None if drive.row.origin is not None else []
+        self._matches: dict[str, tuple[_Past, _Done] | None] = {}
+        self._again: dict[str, bool] = {}
+        self._in_order = _order_counts(drive.invoker.plan)
+
+    async def take(self) -> bool:
+        """Let all happen that was done before and can be taken now; whether there was anything."""
+        run = self._drive.run
+        if self._pasts is None:
+            self._pasts = await self._read()
+        if not self._pasts or run.halt is not None or run.status != "running":
+            return False
+        await self._look_at_irreversible()
+        found = sorted(self._at_hand(), key=lambda match: match[2].seq)
+        for activation, past, done in found[:1] if self._in_order else found:
+            await self._take(activation, past, done)
+        return bool(found)
+
+    def defaults(self, activation: Activation) -> Mapping[str, Any]:
+        """What was made by default when a graph inside was entered before."""
+        return next((p.defaults[activation.id] for p in self._pasts or () if activation.id in p.defaults), {})
+
+    def why_not(self, activation: Activation) -> str | None:
+        """Why an irreversible node may not simply begin; None: it may."""
+        past = next((p for p in self._pasts or () if activation.id in p.happened), None)
+        if past is None or self._again.get(activation.id):
+            return None
+        there = f"in run '{past.row.key}', of which this is a fork"
+        if activation.id not in past.done:
+            return f"was begun {there}, and its outcome there is not known"
+        return f"has happened {there}, on other values or with other code"
+
+    # -- what is there to take ----------------------------------------------------------------------
+
+    def _at_hand(self) -> Iterator[tuple[Activation, _Past, _Done]]:
+        run = self._drive.run
+        waiting = [run.live[i] for i in run.ready] + [
+            a for a in run.live.values() if a.status in ("asking", "receiving")
+        ]
+        for activation in waiting:
+            if run.plan.nodes[activation.vertex].passage:
+                continue
+            if activation.id not in self._matches:
+                self._matches[activation.id] = self._match(activation)
+            match = self._matches[activation.id]
+            if match is not None:
+                yield activation, *match
+
+    def _match(self, activation: Activation) -> tuple[_Past, _Done] | None:
+        plan, reads = self._drive.run.plan, _reads(self._drive.invoker, activation)
+        code = code_at(plan, codes_of(plan), activation.vertex)
+        for past in self._pasts or ():
+            done = past.done.get(activation.id)
+            if done is not None and reads and code and (done.reads, done.code) == (reads, code):
+                return past, done
+        return None
+
+    async def _take(self, activation: Activation, past: _Past, done: _Done) -> None:
+        drive, now = self._drive, self._drive.clock.now()
+        self._matches[activation.id] = None  # whatever comes of it, once
+        plan = drive.run.plan
+        try:
+            (row,) = await drive.store.rows(past.row.number, [done.seq])
+            writes, replaced = writes_in(plan, plan.nodes[activation.vertex], await read_body(drive.store, row))
+        except (OrchestraError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _LOG.warning("what %s gave in run %s is of no use: %s", activation.id, past.row.key, error)
+            return
+        try:
+            result = drive.invoker.recalled(activation, writes, replaced, past.row.key)
+        except Exception as error:
+            drive.refuse(activation, error, now)
+            return
+        drive.taken_over(activation, result)
+
+    async def _look_at_irreversible(self) -> None:
+        """Whether a person has said in this run that what happened before is to happen once more."""
+        run = self._drive.run
+        for identity in run.ready:
+            known = run.live[identity].asked and any(identity in past.happened for past in self._pasts or ())
+            if known and not self._again.get(identity):
+                self._again[identity] = await self._asked_since(identity)
+
+    async def _asked_since(self, identity: str) -> bool:
+        asked = False
+        for row in await self._drive.store.log(self._drive.row.number):
+            if row.kind == "RunForked":
+                asked = False
+            elif row.kind == "DoubtSettled":
+                asked = asked or parse(row.body).get("id") == identity
+        return asked
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    async def _read(self) -> list[_Past]:
+        """The runs that this one comes from, the nearest first; one that is there no more ends the row."""
+        pasts, origin = list[_Past](), self._drive.row.origin
+        while origin is not None:
+            row = await self._drive.store.find(origin)
+            if row is None:
+                break
+            pasts.append(await _past_of(self._drive.store, row, self._drive.invoker))
+            origin = row.origin
+        return pasts
+
+
+async def _past_of(store: Store, row: RunRow, invoker: Invoker) -> _Past:
+    """Fold the log of a run, and note what each activation read when it finished."""
+    past, plan = _Past(row), invoker.plan
+    rows = await store.log(row.number)
+    _note_irreversible(past, rows)
+    if row.fingerprint != plan.fingerprint:
+        return past
+    try:
+        run, codes = RunState.of(plan), ""
+        for event in await read_events(store, rows, plan):
+            codes = getattr(event, "code", "") or codes
+            activation = run.live.get(event.id) if isinstance(event, ev.NodeFinished) else None
+            if isinstance(event, ev.NodeFinished) and activation is not None:
+                code, made = code_at(plan, codes, activation.vertex), _made(plan, activation, event)
+                past.done[event.id] = _Done(run.seq, code, _reads(invoker, activation))
+                if made:
+                    past.defaults[event.id] = made
+            evolve(run, event)
+    except OrchestraError as error:
+        _LOG.warning("the log of run %s cannot be used by its fork: %s", row.key, error)
+    return past
+
+
+def _note_irreversible(past: _Past, rows: list[LogRow]) -> None:
+    for row in rows:
+        if row.kind == "NodeStarted":
+            past.happened.add(parse(row.body)["id"])
+        elif row.kind in ("NodeFailed", "DoubtSettled"):
+            past.happened.discard(parse(row.body)["id"])
+
+
+def _made(plan: Plan, activation: Activation, event: ev.NodeFinished) -> dict[str, Any]:
+    transfers = plan.nodes[activation.vertex].transfers
+    names = [t.field for t in transfers if t.kind == "default" and plan.schema.fields[t.field].has_factory]
+    return {name: event.writes[name] for name in names if name in event.writes}
+
+
+def _reads(invoker: Invoker, activation: Activation) -> str:
+    if invoker.plan.nodes[activation.vertex].passage:
+        return ""
+    try:
+        return hashlib.sha256(reads_of(invoker, activation)).hexdigest()
+    except Exception:  # whatever a user's type raises: it cannot be said what was read, so the node is run
+        return ""
+
+
+def _order_counts(plan: Plan) -> bool:
+    """Whether it makes a difference what finishes first."""
+    early = any(rule.kind in ("first", "until") for rule in plan.topology.rule)
+    return bool(early or plan.races or plan.caps or any(node.terminates for node in plan.nodes))
