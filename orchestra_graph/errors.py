@@ -377,20 +377,22 @@ class RunEnded(RequestError):
 
 
 class GraphChanged(RequestError):
-    """The graph in the code is not the one the run was started with.
+    """A run cannot go on with the graph in the code, where it stands. Nothing was changed.
 
     Attributes:
         key: The run.
-        changes: One line for each difference.
+        changes: What is not the same as in the form of the graph that the run has, one line each.
+        why: What of that it cannot go on with, one line each.
+        mends: What helps, one line to type each.
     """
 
-    def __init__(self, key: str, changes: Sequence[str]):
-        self.key, self.changes = key, tuple(changes)
-        lines = "".join(f"\n    {c}" for c in changes)
-        super().__init__(
-            f"run '{key}' was started with another form of this graph:{lines}\n"
-            f"Nothing was changed. Go on with the code that started it, or start a new run."
-        )
+    def __init__(self, key: str, changes: Sequence[str], *, why: Sequence[str] = (), mends: Sequence[str] = ()):
+        self.key, self.changes, self.why, self.mends = key, tuple(changes), tuple(why), tuple(mends)
+        parts = [f"run '{key}' cannot go on with this form of its graph:", *(f"    {w}" for w in why or changes)]
+        if why and changes:
+            parts += ["What has changed:", *(f"    {c}" for c in changes)]
+        parts += ["Nothing was changed in the run. To go on with it:", *(f"    {m}" for m in mends)] if mends else []
+        super().__init__("\n".join(parts) + ("" if mends else "\nGo on with the code that started it."))
 
 
 class UnknownQuestion(RequestError):

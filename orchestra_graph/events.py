@@ -42,6 +42,7 @@ __all__ = [
     "RunEnded",
     "RunEvent",
     "RunForked",
+    "RunMoved",
     "RunResumed",
     "RunRetried",
     "RunStarted",
@@ -313,6 +314,21 @@ class RunForked(_OfRun):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunMoved(_OfRun):
+    """From here on the run goes on with another form of its graph: the code was changed.
+
+    Attributes:
+        version: Of the graph, from here on.
+        was: The version before.
+        changes: What is not the same, one line each.
+    """
+
+    version: str
+    was: str
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancelled(_OfRun):
     """Somebody cancelled the run."""
 
@@ -372,6 +388,7 @@ DurableEvent: TypeAlias = (
     | RunResumed
     | RunRetried
     | RunForked
+    | RunMoved
     | RunCancelled
     | RunEnded
 )

@@ -16,14 +16,15 @@ __all__ = ["cancel"]
 def cancel(settings: Settings, key: str) -> Report:
     """End a run for good.
 
-    Nothing starts any more, and what it asks is withdrawn; what was done stays stored. No code is needed. A run that
-    another process drives is cancelled there: end that process first.
+    Nothing starts any more, and what it asks is withdrawn; what was done stays stored. No code is needed. Another
+    process that drives the run is told, and waited for. Who waits no longer takes nothing back.
 
     The exit code is 0 when the run is cancelled.
     """
     import asyncio
 
     from orchestra_graph.cli.database import existing
+    from orchestra_graph.cli.errors import Interrupted
     from orchestra_graph.runtime.engine import Engine
 
     url = existing(settings)
@@ -34,7 +35,11 @@ def cancel(settings: Settings, key: str) -> Report:
             await run.cancel()
             return run.graph
 
-    graph, line = asyncio.run(end()), settings.line("show", key)
+    line = settings.line("show", key)
+    try:
+        graph = asyncio.run(end())
+    except KeyboardInterrupt:
+        raise Interrupted(f"whoever drives run '{key}' was told to end it, and has not yet:   {line}") from None
     document = {
         "run": key,
         "graph": graph,

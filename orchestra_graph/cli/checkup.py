@@ -23,8 +23,8 @@ from orchestra_graph._version import __version__
 from orchestra_graph.cli.config import Named, url_of
 from orchestra_graph.cli.settings import Settings
 from orchestra_graph.cli.targets import every_graph, here
-from orchestra_graph.cli.words import printable
-from orchestra_graph.errors import GraphError, OrchestraError, Problem, StoreError
+from orchestra_graph.cli.words import amount, printable
+from orchestra_graph.errors import GraphError, OrchestraError, Problem, StoreError, without_password
 from orchestra_graph.store.examine import Findings, examine
 from orchestra_graph.store.place import sqlite_path
 
@@ -157,7 +157,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _at(settings: Settings, named: Named, url: str) -> Iterator[Finding]:
-    where = f"{url} ({named.origin})"
+    where = f"{without_password(url)} ({named.origin})"
     if url.startswith("memory:"):
         yield Finding("database", "note", f"{where}: runs end with the process", ("--db FILE",))
         return
@@ -173,7 +173,7 @@ def _at(settings: Settings, named: Named, url: str) -> Iterator[Finding]:
         yield Finding("database", "problem", f"{where}: {path} is no file", ("--db FILE",))
         return
     found = examine(url)
-    yield Finding("database", "ok", f"{where}: {_size(found.bytes)}, {_size(found.free)} free on its disk")
+    yield Finding("database", "ok", f"{where}: {amount(found.bytes)}, {amount(found.free)} free on its disk")
     for check in (_schema, _soundness, _room):
         yield from check(found)
     if found.ours and found.known:
@@ -211,7 +211,7 @@ def _soundness(found: Findings) -> Iterator[Finding]:
 
 def _room(found: Findings) -> Iterator[Finding]:
     if found.free < _LITTLE_ROOM:
-        yield Finding("room", "problem", f"only {_size(found.free)} free on the disk of {found.path}")
+        yield Finding("room", "problem", f"only {amount(found.free)} free on the disk of {found.path}")
 
 
 def _runs(settings: Settings, found: Findings) -> Iterator[Finding]:
@@ -227,14 +227,6 @@ def _runs(settings: Settings, found: Findings) -> Iterator[Finding]:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1024:
-            return f"{count:,.0f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} TB"
 
 
 # -- the code ----------------------------------------------------------------------------------------

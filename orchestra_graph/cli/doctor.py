@@ -48,5 +48,5 @@ def _lines(finding: Finding) -> list[str]:
     return [
         f"{mark} {finding.area:<9} {first}",
         *(f"{'':<12}{line}" for line in rest),
-        *(f"{'':<12}  {line}" for line in finding.mend),
+        *(f"{'':<12}  {printable(line)}" for line in finding.mend),
     ]

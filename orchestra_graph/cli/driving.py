@@ -40,7 +40,8 @@ def drive(settings: Settings, loaded: Loaded, begin: Begin, *, url: str, key: st
     known = [key] if key else []
 
     async def driven() -> Report:
-        async with Engine(url, graphs=[loaded.graph], resources=await resources_of(loaded)) as engine:
+        resources = await resources_of(loaded)
+        async with Engine(url, graphs=[loaded.graph], resources=resources, keys=settings.keys) as engine:
             run = await begin(engine)
             known[:] = [run.key]
             async with follow(run, from_start=from_start, shown=not settings.json):

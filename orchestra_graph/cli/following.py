@@ -190,11 +190,13 @@ _LINES: _Lines = {
 _MORE: _Lines = {
     public.RunStarted: lambda event: f"► {event.run} starts: {event.graph} {event.version}",
     public.NodeStarted: lambda event: f"► {event.id}" + (f"  attempt {event.attempt}" if event.attempt > 1 else ""),
+    public.StepDone: lambda event: f"· {event.id}  step '{event.key}' is done",
     public.Answered: lambda event: f"✓ {event.question}  was answered",
     public.QuestionWithdrawn: lambda event: f"⊘ {event.question}  is not asked any more",
     public.Waiting: lambda event: f"? waits for {several((*event.questions, *event.channels))}",
     public.RunResumed: lambda event: "► goes on",
     public.RunRetried: lambda event: "► is retried",
+    public.RunMoved: lambda event: f"► goes on with version {event.version} of its graph",
     public.RunForked: lambda event: f"► is a fork of {event.origin} from here on",
     public.RunCancelled: lambda event: "⊘ is cancelled",
     public.RunEnded: _retold,

@@ -54,6 +54,7 @@ def _facts(step: HistoryStep) -> dict[str, Any]:
         "writes": list(step.writes),
         "status": step.status,
         "error": step.error,
+        "key": step.key,
     }
 
 
@@ -68,4 +69,5 @@ def _lines(steps: list[HistoryStep]) -> list[str]:
 
 
 def _told(step: HistoryStep) -> str:
-    return " ".join((step.error or ", ".join(step.writes)).split())
+    told = step.error or (", ".join(step.writes) if step.key is None else f"step '{step.key}'")
+    return " ".join(told.split())

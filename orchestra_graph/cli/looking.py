@@ -12,6 +12,7 @@ from orchestra_graph.render.picture import Picture, picture_of_run
 from orchestra_graph.runtime.explain import Explanation, explain
 from orchestra_graph.runtime.outcomes import OpenQuestion
 from orchestra_graph.runtime.records import record_of, shape_of
+from orchestra_graph.runtime.wellformed import reading
 from orchestra_graph.store.base import RunRow, Store
 
 __all__ = ["Seen", "look_at_run", "open_questions"]
@@ -40,11 +41,13 @@ async def look_at_run(settings: Settings, key: str) -> Seen:
     """Read all of it; see `find_run`."""
     async with read_store(settings) as store:
         row = await find_run(store, key)
-        record = await record_of(store, row)
+        record, shape = await record_of(store, row), await shape_of(store, row)
+        with reading(store.url, "the picture of its graph", row.key):
+            picture = picture_of_run(shape, record, now=time.time())
         return Seen(
             row=row,
             record=record,
-            picture=picture_of_run(await shape_of(store, row), record, now=time.time()),
+            picture=picture,
             questions=await open_questions(store, row.number),
             explanation=await explain(store, row, time.time()),
         )

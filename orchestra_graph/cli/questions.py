@@ -28,6 +28,7 @@ def questions(settings: Settings, key: str | None) -> Report:
     from orchestra_graph.cli.database import find_run, read_store
     from orchestra_graph.cli.looking import open_questions
     from orchestra_graph.cli.telling import question_facts, question_lines
+    from orchestra_graph.cli.words import printable
 
     async def read() -> list[OpenQuestion]:
         async with read_store(settings) as store:
@@ -36,6 +37,6 @@ def questions(settings: Settings, key: str | None) -> Report:
     found = asyncio.run(read())
     document = {"questions": [question_facts(question, settings) for question in found]}
     if not found:
-        return Report(document=document, text=f"nothing is asked {f'by {key}' if key else f'in {settings.url}'}")
-    parts = ["\n".join([f"{q.run}", *(f"  {line}" for line in question_lines(q, settings))]) for q in found]
+        return Report(document=document, text=f"nothing is asked {f'by {key}' if key else f'in {settings.shown_url}'}")
+    parts = ["\n".join([printable(q.run), *(f"  {line}" for line in question_lines(q, settings))]) for q in found]
     return Report(document=document, text="\n\n".join(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-__all__ = ["ExitCode", "Report", "has_colours", "print_error", "print_report", "render_json", "render_line"]
+__all__ = ["ExitCode", "Report", "has_colours", "print_error", "print_report", "render_json", "render_line", "safe"]
 
 
 class ExitCode(IntEnum):
@@ -44,14 +45,47 @@ class Report:
     code: int = ExitCode.DONE
 
 
+_JOINERS = "\u200c\u200d"  # not printable, but part of words and of composed emoji
+_SAID_AS_IT_IS = re.compile(r"\x1b\[[0-9;]*m|\n")
+"""What text for people may have that is not for reading: lines, and the colours that this program chose."""
+
+
+def safe(text: str) -> str:
+    """Text for people without what a terminal would obey: control characters, and marks that turn lines round.
+
+    The last gate before a terminal, through which all of it goes. Colours get through: what comes from a database had
+    its own taken away by `words.printable`.
+    """
+    if text.isprintable():
+        return text
+    parts, last = [], 0
+    for kept in _SAID_AS_IT_IS.finditer(text):
+        parts += [_plain(text[last : kept.start()]), kept.group()]
+        last = kept.end()
+    return "".join([*parts, _plain(text[last:])])
+
+
+def _plain(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else " " if c.isspace() else "\ufffd" for c in text)
+
+
 def render_json(document: Mapping[str, Any]) -> str:
     """A JSON document as it is printed."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return _escaped(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def render_line(document: Mapping[str, Any]) -> str:
     """A JSON object as a line of its own; what JSON has no word for is written as its text."""
-    return json.dumps(document, ensure_ascii=False, default=repr)
+    return _escaped(json.dumps(document, ensure_ascii=False, default=repr))
+
+
+def _escaped(text: str) -> str:
+    """JSON in which all that a terminal would obey is spelled as an escape: the same document."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def print_report(report: Report, *, as_json: bool) -> None:
@@ -61,7 +95,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
         if report.document is not None:
             click.echo(render_json(report.document))
     elif report.text:
-        click.echo(report.text.rstrip("\n"), color=None if has_colours() else False)
+        click.echo(safe(report.text.rstrip("\n")), color=None if has_colours() else False)
 
 
 def print_error(kind: str, message: str, facts: Mapping[str, Any], *, as_json: bool, lines: bool = False) -> None:
@@ -71,7 +105,7 @@ def print_error(kind: str, message: str, facts: Mapping[str, Any], *, as_json: b
         render = render_line if lines else render_json
         click.echo(render({"error": {"type": kind, "message": message, **facts}}))
     else:
-        click.echo(f"{_start(kind)}{message}", err=True)
+        click.echo(_start(kind) + "\n".join(map(_plain, message.split("\n"))), err=True)  # it has no colours
 
 
 def _start(kind: str) -> str:

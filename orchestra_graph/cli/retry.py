@@ -1,4 +1,4 @@
-"""`orchestra retry`: let a failed or stopped run go on from where it failed."""
+"""`orchestra retry`: let a failed, stopped or dead run go on from where it failed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["retry"]
 @command("retry")
 @click.argument("key", metavar="RUN", shell_complete=run_keys)
 def retry(settings: Settings, key: str) -> Report:
-    """Let a failed or stopped run go on.
+    """Let a failed, stopped or dead run go on.
 
     It goes on from the failed nodes with new attempts, and keeps all that was done. One that a limit stopped gets the
-    same allowance once more. It needs the code of the run's graph: --target, $ORCHESTRA_TARGET or pyproject.toml.
+    same allowance once more; one that has killed its processes is tried again. It needs the code of the run's graph: --target, $ORCHESTRA_TARGET or pyproject.toml.
     """
     from orchestra_graph.cli.database import existing
     from orchestra_graph.cli.driving import code_of_run, drive

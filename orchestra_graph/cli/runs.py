@@ -45,7 +45,7 @@ def runs(
     import asyncio
 
     from orchestra_graph.cli.database import find_run, read_store
-    from orchestra_graph.cli.words import run_facts
+    from orchestra_graph.cli.words import printable, run_facts
 
     async def read() -> list[RunRow]:
         async with read_store(settings) as store:
@@ -65,8 +65,8 @@ def runs(
     document = {"runs": [run_facts(row) for row in shown], "more": more, "next": shown[-1].key if more else None}
     if not shown:
         filtered = any((status, graph, key, since, until, after))
-        return Report(document=document, text=f"there are no runs{' of that kind' * filtered} in {settings.url}")
-    rest = [f"... and more:   {_next_page(settings, shown[-1].key)}"] if more else []
+        return Report(document=document, text=f"there are no runs{' of that kind' * filtered} in {settings.shown_url}")
+    rest = [f"... and more:   {printable(_next_page(settings, shown[-1].key))}"] if more else []
     return Report(document=document, text="\n".join([*_table(shown), *rest]))
 
 

@@ -48,6 +48,11 @@ class Settings:
         return url_of(self.database)
 
     @property
+    def shown_url(self) -> str:
+        """The URL of the database without its password, for messages."""
+        return without_password(self.url)
+
+    @property
     def keys(self) -> Keys | None:
         """What values in the database are encrypted with, by ``$ORCHESTRA_KEYS``; None: nothing is said of that."""
         given = os.environ.get("ORCHESTRA_KEYS")

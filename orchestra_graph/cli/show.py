@@ -13,6 +13,7 @@ from orchestra_graph.cli.settings import Settings, command
 if TYPE_CHECKING:
     from orchestra_graph.cli.config import Named
     from orchestra_graph.cli.looking import Seen
+    from orchestra_graph.errors import StoreSealed
     from orchestra_graph.runtime.explain import Reason
 
 __all__ = ["show"]
@@ -30,8 +31,12 @@ def show(settings: Settings, key: str) -> Report:
     from orchestra_graph.cli.looking import look_at_run
     from orchestra_graph.cli.telling import activation_facts, question_facts
     from orchestra_graph.cli.words import run_facts, when
+    from orchestra_graph.errors import StoreSealed
 
-    seen = asyncio.run(look_at_run(settings, key))
+    try:
+        seen = asyncio.run(look_at_run(settings, key))
+    except StoreSealed as error:
+        return asyncio.run(_sealed(settings, key, error))
     state, hidden, target = _state(settings, seen)
     document = {
         "run": {**run_facts(seen.row), "ended": when(seen.record.ended), "steps": seen.record.steps},
@@ -42,6 +47,31 @@ def show(settings: Settings, key: str) -> Report:
         "state_hidden": hidden,
     }
     return Report(document=document, text="\n".join(_lines(settings, seen, state, hidden, target)))
+
+
+async def _sealed(settings: Settings, key: str, error: StoreSealed) -> Report:
+    """What can be said of a run whose values are encrypted, and there is no key."""
+    from orchestra_graph.cli.database import existing, find_run
+    from orchestra_graph.cli.words import printable, run_facts
+    from orchestra_graph.clock import as_text
+    from orchestra_graph.store import open_store
+
+    async with open_store(existing(settings)) as store:
+        row = await find_run(store, key)
+    hidden = f"encrypted (key '{error.key}')"
+    document = {
+        "run": {**run_facts(row), "ended": None, "steps": None},
+        "activations": [],
+        "why": [],
+        "questions": [],
+        "state": None,
+        "state_hidden": hidden,
+    }
+    lines = [
+        f"{row.key} ({row.graph}) is {row.status}, since {as_text(row.updated_at)}; all else is {hidden}",
+        f"    To see it:   export ORCHESTRA_KEYS={error.key}:BASE64",
+    ]
+    return Report(document=document, text="\n".join(map(printable, lines)))
 
 
 def _state(settings: Settings, seen: Seen) -> tuple[dict[str, Any] | None, str | None, Named | None]:
@@ -90,9 +120,9 @@ def _lines(
     if state is not None:
         lines += ["", bold("state"), *(f"  {line}" for line in value_lines(state))]
     elif hidden is not None:
-        lines += ["", bold("state (not shown)"), *(f"  {line}" for line in hidden.splitlines())]
+        lines += ["", bold("state (not shown)"), *(f"  {printable(line)}" for line in hidden.splitlines())]
     for why, line in _next(settings, seen, target):
-        lines += ["", why, f"    {line}"]
+        lines += ["", why, f"    {printable(line)}"]
     return lines
 
 

@@ -128,7 +128,8 @@ def _complete(text: str, commands: Iterable[str], more: str) -> str:
 def question_lines(question: OpenQuestion, settings: Settings, target: Named | None = None) -> list[str]:
     """A question, what a person should know, and the line that answers it."""
     command = settings.line("answer", question.run, question.id, question.example, target=target)
-    return [printable(str(question)), *(_INDENT + line for line in value_lines(question.details)), _INDENT + command]
+    details = [_INDENT + line for line in value_lines(question.details)]
+    return [printable(str(question)), *details, _INDENT + printable(command)]
 
 
 def value_lines(values: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import click
 from orchestra_graph.clock import as_datetime
 from orchestra_graph.store.base import RunRow
 
-__all__ = ["bold", "clock", "columns", "printable", "run_facts", "table", "when"]
+__all__ = ["amount", "bold", "clock", "columns", "printable", "run_facts", "table", "when"]
 
 
 def when(at: float | None) -> str | None:
@@ -34,6 +34,15 @@ def run_facts(row: RunRow) -> dict[str, Any]:
         "started": when(row.created_at),
         "changed": when(row.updated_at),
     }
+
+
+def amount(count: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TB"
 
 
 def printable(text: str) -> str:

@@ -316,6 +316,7 @@ class RunMoved:
         changes: What is not the same, one line each, for people.
         position: Where the run stands in the new form, as `core.snapshot` writes it down.
         values: Whole values of fields, which all that is live sees from here on.
+        code: As in `RunResumed`.
     """
 
     at: float
@@ -326,6 +327,7 @@ class RunMoved:
     changes: tuple[str, ...] = ()
     position: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

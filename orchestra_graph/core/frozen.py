@@ -99,16 +99,21 @@ def _check_cell(cell: Mapping[str, Any]) -> None:
 
 
 def _rows_in(packed: Any, last: int) -> int:
-    """How many rows a packed list names: steps between rows, and how often each is made."""
-    _check_counts("rows", packed)
+    """How many rows a packed list names: steps between rows, and how often each is made.
+
+    They stand in the logical order of what wrote them, so a step may lead back.
+    """
+    _check_counts("rows", packed[1::2])
+    _check_counts("rows", [abs(step) if type(step) is int else step for step in packed[::2]])
     before, rows = 0, 0
     for step, times in zip(packed[::2], packed[1::2], strict=True):
         if rows and not step and times:
             raise ValueError("a row is named twice")
         if times > last + 1 or (rows := rows + times) > last + 1:
             raise ValueError(f"more rows are named than there are ({last + 1})")
-        if (before := before + step * times) > last:
-            raise ValueError(f"row {before} is named, and the last one is row {last}")
+        before += step * times
+        if not 0 <= before <= last:
+            raise ValueError(f"row {before} is named, and the rows are 0 to {last}")
     return rows
 
 

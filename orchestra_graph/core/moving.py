@@ -233,7 +233,7 @@ class _Forms:
         """The limits of the old form that the new one has."""
         there = {(c.kind, c.vertex, c.depth): i for i, c in reversed(list(enumerate(self.new.caps)))}
         keys = ((c.kind, self.vertex(c.vertex), c.depth) for c in self.old.caps)
-        return {i: there[key] for i, key in enumerate(keys) if key in there}  # type: ignore[index]
+        return {i: there[key] for i, key in enumerate(keys) if key in there}
 
 
 def _any(one: Any, other: Any) -> bool:
@@ -264,6 +264,8 @@ class _Mover:
         fields = self.fields
         position = {
             **frozen,
+            "fingerprint": self.new.fingerprint,
+            "version": self.new.version,
             "turns": list(self._turns()),
             "base": self._cells(frozen["base"]),
             "revisions": [self._revision(revision) for revision in frozen["revisions"]],

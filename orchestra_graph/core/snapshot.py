@@ -116,6 +116,7 @@ class _Freezer:
             heads, lost = [run.result], []
         base, since = history(heads) if heads else (None, [])
         frozen: dict[str, Any] = {"format": FORMAT, **{name: getattr(run, name) for name in _COUNTS}}
+        frozen["fingerprint"], frozen["version"] = run.plan.fingerprint, run.plan.version
         frozen["halt"] = None if run.halt is None else _halt_out(run.halt)
         frozen["turns"] = [[vertex, scope, count] for (vertex, scope), count in run.turns.items()]
         frozen["count"] = run.revisions.count

@@ -27,6 +27,7 @@ from orchestra_graph.graph.declared import (
     Part,
 )
 from orchestra_graph.graph.edges import Choice, Condition
+from orchestra_graph.graph.migration import FieldMove, Migration, OldState
 from orchestra_graph.graph.node import Node, Place, Placed, Step, Target
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Effect, JoinRule, Limits, Retry, seconds_of
@@ -315,6 +316,42 @@ class Graph(DeclaredGraph, Generic[S]):
         if status not in ("done", "failed"):
             raise ValueError(f"terminate(status={status!r}): it is 'done' or 'failed'")
         self.declaration.ends.append(DeclaredTerminate(place=self._seen(place, where), status=status, where=where))
+
+    def migrate(
+        self,
+        from_version: str,
+        /,
+        *,
+        nodes: Mapping[str, str | None] | None = None,
+        fields: Mapping[str, FieldMove] | None = None,
+        state: Callable[[OldState], Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Say what becomes of runs that an older version of this graph has begun; used when such a run is driven.
+
+            review = Graph(Review, name="review", version="2")
+            review.migrate("1", nodes={"approve": "sign_off"}, fields={"price": lambda old: old["net"] * 1.2})
+
+        Most changes need none of this (see `docs/how-to/deploy.md`). A migration leads to the version of the next one
+        that is declared, and the last one to the version of the graph: declare the oldest first.
+
+        Args:
+            from_version: The version of the graph that the run has.
+            nodes: Old name to new name, for nodes at which a run may stand. What is live at the old one goes on at the
+                new one, and what has been asked stays asked; where other loops are around that, it begins at their
+                first turn. A node may be named for itself. None: what is live there is withdrawn.
+            fields: Old name to new name, or to None: its values are left behind. Or new name to a function of what all
+                fields hold, by their old names, which gives its value.
+            state: A function of the same that gives the values of several fields.
+
+        Raises:
+            TypeError: *from_version* is no text.
+        """
+        if not isinstance(from_version, str):
+            raise TypeError(f"migrate({from_version!r}): the version is a text:   graph.migrate('{from_version}', ...)")
+        said = Migration(
+            version=from_version, nodes=dict(nodes or {}), fields=dict(fields or {}), state=state, where=_where()
+        )
+        self.declaration.migrations.append(said)
 
     def _declare(self, declared: Declared) -> None:
         self.declaration.declared.append(declared)

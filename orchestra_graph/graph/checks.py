@@ -14,6 +14,7 @@ from orchestra_graph.errors import Problem
 from orchestra_graph.graph.check_channels import messages_can_be_read
 from orchestra_graph.graph.check_joins import joins_get_all, lists_meet, races_end_all, tokens_stay_few
 from orchestra_graph.graph.check_losses import first_gets_enough, irreversible_is_let_end
+from orchestra_graph.graph.check_migrations import migrations_hold
 from orchestra_graph.graph.check_reads import inputs_fit, items_fit, paths_exist, reads_are_there, switches_name_all
 from orchestra_graph.graph.check_runs import caches_are_safe, loops_are_clear, people_stand_before, writes_are_apart
 from orchestra_graph.graph.check_uses import reads_can_see_writes, writes_are_seen
@@ -47,6 +48,7 @@ CHECKS: tuple[Check, ...] = (
     irreversible_is_let_end,
     first_gets_enough,
     messages_can_be_read,
+    migrations_hold,
 )
 
 

@@ -204,6 +204,7 @@ class _Compiler:
             calls=tuple(self._call(frame) for frame in self.layout.frames[1:]),
             races=tuple(race for race, _ in made.races),
             caps=bounds.caps,
+            migrations=tuple(self.graph.migrations),
         )
         shape = shape_of_plan(plan)
         return replace(plan, shape=shape, fingerprint=fingerprint_of(shape))

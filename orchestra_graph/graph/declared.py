@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.edges import Choice, Condition
+from orchestra_graph.graph.migration import Migration
 from orchestra_graph.graph.node import Node, Place, Step
 from orchestra_graph.graph.policies import JoinRule, Limits
 from orchestra_graph.state.schema import State
@@ -143,6 +144,7 @@ class Declaration:
         races: The races.
         caps: The limits of the graph and of its loops.
         ends: The nodes that end it.
+        migrations: What is said about runs of older versions.
         steps: What stands in it by name, in the order in which it was first named.
         problems: What was seen to be wrong at once.
     """
@@ -158,6 +160,7 @@ class Declaration:
     races: list[DeclaredRace] = field(default_factory=list)
     caps: list[DeclaredLimit] = field(default_factory=list)
     ends: list[DeclaredTerminate] = field(default_factory=list)
+    migrations: list[Migration] = field(default_factory=list)
     steps: dict[str, Part] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -174,6 +177,7 @@ class Declaration:
             self.races,
             self.caps,
             self.ends,
+            self.migrations,
             self.steps,
             self.problems,
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from orchestra_graph.errors import Problem
 from orchestra_graph.graph.edges import Choice, Edge, Group
+from orchestra_graph.graph.migration import Migration
 from orchestra_graph.graph.node import Node, NodeOptions
 from orchestra_graph.graph.policies import Limits
 from orchestra_graph.graph.topology import Topology
@@ -199,6 +200,7 @@ class Plan:
         calls: The graphs that stand in it.
         races: Groups of vertices of which the first to finish withdraws the others.
         caps: Limits of loops, and of the graph.
+        migrations: What is said about runs of older versions, the oldest first.
     """
 
     name: str
@@ -215,6 +217,7 @@ class Plan:
     calls: tuple[Call, ...] = ()
     races: tuple[tuple[int, ...], ...] = ()
     caps: tuple[Cap, ...] = ()
+    migrations: tuple[Migration, ...] = ()
 
     def group_of(self, edge: int) -> Group:
         """The group that an edge belongs to."""

@@ -33,6 +33,7 @@ from orchestra_graph.store.base import QuestionRow
 __all__ = [
     "accept_answer",
     "answer_codec",
+    "asked_by",
     "asker_of",
     "check_by_schema",
     "doubt_row",
@@ -53,6 +54,12 @@ def node_of(plan: Plan, question: str) -> PlanNode:
     if node is None:
         raise KeyError(question)
     return node
+
+
+def asked_by(plan: Plan, question: str) -> bool:
+    """Whether a graph has the node that asks a question: it may have had another name when it did."""
+    found = _NAME.match(question)
+    return found is not None and found.group() in plan.by_name
 
 
 @lru_cache(maxsize=512)
@@ -108,7 +115,10 @@ def doubt_row(plan: Plan, run: int, key: str, activation: Activation, at: float,
     """The question whether an irreversible node happened whose outcome is not stored; *why* says what is known."""
     node = plan.nodes[activation.vertex]
     prompt = f"'{activation.id}' {why}. It is irreversible, so it is not repeated by itself. Did it happen?"
-    question: Question[Any] = Question(prompt, details={"idempotency_key": f"{key}/{activation.id}", "node": node.name})
+    details: dict[str, Any] = {"idempotency_key": f"{key}/{activation.id}", "node": node.name}
+    if activation.steps:
+        details["steps done"] = [step.key for _, step in sorted(activation.steps.items())]
+    question: Question[Any] = Question(prompt, details=details)
     return question_row(plan, run, key, activation, question, at)
 
 

@@ -64,6 +64,7 @@ _SNAPSHOT_ROWS = 500
 _IDLE = (
     ev.RunResumed,
     ev.RunForked,
+    ev.RunMoved,
     ev.NodeStarted,
     ev.LateResult,
 )  # whoever dies behind one of these has brought the run no farther
@@ -188,6 +189,7 @@ class Drive:
             await self._undo([h.within for h in self._inbox if h.within is not None])
 
     async def _begin(self) -> None:
+        taken_over = self._status != "running"
         self._watcher.listen(self.row.number, self._people)
         self._timers.set_attempts()
         if not self._inbox:  # else time counts from the event on with which the run goes on
@@ -197,7 +199,7 @@ class Drive:
         while await self._earlier.take():
             await self._turn()
         await self._people.look()
-        if self.run.seq > 1 or self.run.receiving:
+        if taken_over or self.run.receiving:
             await self._mail.look()
 
     # -- one turn of the loop -----------------------------------------------------------------------
@@ -603,12 +605,17 @@ class Drive:
             self.over = True
             return True
         try:
-            epoch = (await self.store.claim(self.row.number)).epoch
+            row = await self.store.claim(self.row.number)
         except RunOwned:  # whoever has it sees what came
             self.over = True
             return True
+        epoch = row.epoch
         moved = epoch != self.epoch + 1  # somebody had it in between
         self.epoch = epoch
+        if row.fingerprint != self.invoker.plan.fingerprint:  # whoever had it has other code, with which it goes on
+            self.over = True
+            await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))
+            return True
         if moved:
             loaded = await load_run(self.store, self.invoker.plan, self.row)
             self.run, self._behind, self._snapshot = loaded.run, loaded.behind, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar, overload
 
 from orchestra_graph.clock import Clock, SystemClock
@@ -22,6 +22,7 @@ from orchestra_graph.runtime.blobs import log_row
 from orchestra_graph.runtime.fleet import Fleet
 from orchestra_graph.runtime.hooks import Hook
 from orchestra_graph.runtime.outcomes import Outcome
+from orchestra_graph.runtime.retention import USUALLY, prune
 from orchestra_graph.runtime.run import Run
 from orchestra_graph.runtime.starting import accept_input, check_same_start
 from orchestra_graph.runtime.worker import Worker
@@ -241,6 +242,38 @@ class Engine(Fleet):
             until_idle: Return when nothing is left to be done.
         """
         await Worker(self, poll=poll, most=most).go(until_idle=until_idle)
+
+    async def prune(
+        self,
+        *,
+        older_than: timedelta,
+        status: RunStatus | Sequence[RunStatus] = USUALLY,
+        graph: Graph[Any] | str | None = None,
+    ) -> int:
+        """Remove old runs for good, with all that belongs to them; in small transactions, so nobody is held up.
+
+        A run that is running, or that anybody drives, is never removed. A fork does not need its origin.
+
+        Args:
+            older_than: Only runs whose status has not changed for longer than this.
+            status: Only runs with one of these.
+            graph: Only runs of this graph.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            BadInput: Runs that are running were asked for.
+        """
+        now = self.clock.now()
+        pruned = await prune(
+            self.store,
+            before=now - older_than.total_seconds(),
+            now=now,
+            status=(status,) if isinstance(status, str) else status,
+            graph=graph.name if isinstance(graph, Graph) else graph,
+        )
+        return pruned.runs
 
     @overload
     async def gather(self, *runs: Run[S], timeout: float | None = None) -> list[Outcome[S]]: ...  # noqa: ASYNC109

@@ -17,10 +17,10 @@ from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState, Wave, activation_id
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.topology import Stamp
+from orchestra_graph.runtime.forms import parts_of
 from orchestra_graph.runtime.notes import note_of
 from orchestra_graph.runtime.outcomes import OpenQuestion, command_line, example_answer
-from orchestra_graph.runtime.records import known_event, outline_of
-from orchestra_graph.runtime.wellformed import fold, reading
+from orchestra_graph.runtime.wellformed import reading
 from orchestra_graph.store.base import RunRow, Store
 
 __all__ = [
@@ -127,15 +127,17 @@ class RetryWaits:
         attempt: The number of the next attempt.
         at: When it is due, seconds since the epoch.
         error: How the last one failed.
+        steps: How many steps inside of it are done, and are not done again.
     """
 
     id: str
     attempt: int
     at: float
     error: str
+    steps: int = 0
 
     def __str__(self) -> str:
-        return f"{self.id} is tried again (attempt {self.attempt}) at {as_text(self.at)}: {self.error}"
+        return f"{self.id}{_steps_done(self.steps)} is tried again (attempt {self.attempt}) at {as_text(self.at)}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +171,18 @@ class Runs:
         ids: The first few.
         count: How many.
         driven: Whether an engine drives the run at all.
+        steps: For each of *ids*, how many steps inside of it are done.
     """
 
     ids: tuple[str, ...]
     count: int
     driven: bool
+    steps: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        listed = _listed(self.ids) if self.count == len(self.ids) else f"{self.count:,} nodes ({_listed(self.ids)} ...)"
+        steps = self.steps or (0,) * len(self.ids)
+        told = [identity + _steps_done(done) for identity, done in zip(self.ids, steps, strict=True)]
+        listed = _listed(told) if self.count == len(told) else f"{self.count:,} nodes ({_listed(told)} ...)"
         return f"{listed} runs" if self.driven else f"{listed} may run, but nobody drives the run"
 
 
@@ -255,10 +261,9 @@ _STANDS: dict[RunStatus, str] = {
 
 async def explain(store: Store, row: RunRow, now: float) -> Explanation:
     """Read the log of a run, and say what it waits for."""
-    plan = await outline_of(store, row)
-    run = RunState.of(plan)
-    for logged in await store.log(row.number):
-        fold(run, logged, known_event(logged, store.url, row.key)[0], store.url, row.key)
+    parts = await parts_of(store, row, await store.log(row.number), None)
+    run = [part.fold(store.url, row.key) for part in parts][-1]
+    plan = run.plan
     asked = [OpenQuestion.of(q, store.url) for q in await store.questions(row.number)]
     driven = row.owner is not None
     reasons: tuple[Reason, ...] = ()
@@ -328,13 +333,15 @@ class _Reasons:
 
     def _retries(self, retrying: Sequence[Activation]) -> Iterator[Reason]:
         for a in retrying:
-            yield RetryWaits(id=a.id, attempt=a.attempt, at=a.retry_at or 0.0, error=str(a.error))
+            yield RetryWaits(id=a.id, attempt=a.attempt, at=a.retry_at or 0.0, error=str(a.error), steps=len(a.steps))
 
     def _running(self, ready: Sequence[Activation]) -> Iterator[Reason]:
         answered = [a for a in self._run.questions if a.question not in self._asked]
-        ids = [a.id for a in (*ready, *answered)]
-        if ids and self._run.halt is None:
-            yield Runs(ids=tuple(ids[:_FEW]), count=len(ids), driven=self._driven)
+        found = [*ready, *answered]
+        if found and self._run.halt is None:
+            few = found[:_FEW]
+            steps = tuple(len(a.steps) for a in few)
+            yield Runs(ids=tuple(a.id for a in few), count=len(found), driven=self._driven, steps=steps)
 
     def _room(self, queued: Sequence[Activation], live: dict[str, list[Activation]]) -> Iterator[Reason]:
         passes: dict[int, list[Activation]] = {}
@@ -403,6 +410,10 @@ class _Reasons:
             path.append(place)
             place = before[place]
         return path[::-1]
+
+
+def _steps_done(count: int) -> str:
+    return f" ({count} {'step' if count == 1 else 'steps'} done)" if count else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -31,7 +32,8 @@ from orchestra_graph.runtime.fork import Fork
 from orchestra_graph.runtime.hooks import Hook, Hooks
 from orchestra_graph.runtime.invoke import Invoker
 from orchestra_graph.runtime.live import SPEAK, Live
-from orchestra_graph.runtime.load import Behind, Loaded, check_unchanged, load_run
+from orchestra_graph.runtime.load import Behind, Loaded, load_run
+from orchestra_graph.runtime.moving import carry_over, check_goes_on
 from orchestra_graph.runtime.parking import park
 from orchestra_graph.runtime.resources import Resources
 from orchestra_graph.runtime.starting import check_pinned
@@ -136,7 +138,10 @@ class Fleet:
         row, created = await self.store.create(fork.new)
         if created:
             self._hooks.written(row, [fork.row])
-            self._drive(plan, row, row.epoch, fork.loaded, status="running")
+            if row.fingerprint == plan.fingerprint:
+                self._drive(plan, row, row.epoch, fork.loaded, status="running")
+            else:
+                await self._taken(row, plan, None, None)
         return row, created
 
     def _plan(self, graph: Graph[Any]) -> Plan:
@@ -214,11 +219,11 @@ class Fleet:
                 await asyncio.wait([driven.task])
             self._resources.check(plan)
             check_pinned(plan, row)
-            await check_unchanged(self.store, plan, row)
+            await check_goes_on(self.store, plan, row)
             row = await self.store.claim(number)
             epoch = row.epoch
             try:
-                loaded = await load_run(self.store, plan, row, known)
+                row, loaded = await self._loaded(plan, row, known)
                 if row.claims > self.max_claims and want is None and loaded.run.status == "running":
                     self._hooks.written(row, await park(self.store, row, loaded.run, self.clock.now()))
                     self._hooks.rests(number)
@@ -234,6 +239,17 @@ class Fleet:
                 await self._release(number, epoch)
                 return None
             return self._drive(plan, row, epoch, loaded, first)
+
+    async def _loaded(self, plan: Plan, row: RunRow, known: Loaded | None) -> tuple[RunRow, Loaded]:
+        """The state of a run that is ours now; where it has another form than the code, it goes on with that."""
+        if row.fingerprint == plan.fingerprint:
+            fits = known is not None and known.run.plan is plan
+            return row, await load_run(self.store, plan, row, known if fits else None)
+        loaded, logged = await carry_over(self.store, plan, row, self.clock.now())
+        if logged is not None:
+            row = replace(row, version=plan.version, fingerprint=plan.fingerprint)
+            self._hooks.written(row, [logged])
+        return row, loaded
 
     async def _release(self, number: int, epoch: int) -> None:
         with suppress(Fenced):  # it is not ours to release any more

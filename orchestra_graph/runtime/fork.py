@@ -26,12 +26,14 @@ from orchestra_graph.core.run import Activation, RunState
 from orchestra_graph.errors import BadInput, NotStorable, OrchestraError, RunEnded, RunKeyTaken, UnknownStep, nearest
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
-from orchestra_graph.runtime.blobs import log_row, read_body, read_events
+from orchestra_graph.runtime.blobs import log_row, read_body
 from orchestra_graph.runtime.cache import reads_of, writes_in
 from orchestra_graph.runtime.code_version import code_at, codes_of
+from orchestra_graph.runtime.forms import parts_of
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result
 from orchestra_graph.runtime.load import Behind, Loaded
+from orchestra_graph.runtime.wellformed import fold
 from orchestra_graph.state.codec import first_line, parse
 from orchestra_graph.store.base import LogRow, NewRun, QuestionRow, RunRow, Store
 
@@ -108,47 +110,50 @@ async def fork_of(
         BadInput: The update does not fit.
         RunEnded: At that step the run was cancelled, or had failed so that nothing can mend it.
     """
-    values, fragments = accept_update(plan, update)
     rows = await _prefix(store, row, at)
-    events = await read_events(store, rows, plan)
-    run, answered = RunState.of(plan), set[str]()
-    for event in events:
-        activation = run.live.get(getattr(event, "id", ""))
-        if isinstance(event, ev.Answered) and activation is not None and activation.question is not None:
-            answered.add(activation.question)
-        evolve(run, event)
+    asked, answered = set[str](), set[str]()
+    parts = await parts_of(store, row, rows, plan)
+    for part in parts:
+        for logged, event in part.rows:
+            activation = part.run.live.get(getattr(event, "id", ""))
+            if isinstance(event, ev.Answered) and activation is not None and activation.question is not None:
+                answered.add(activation.question)
+            elif isinstance(event, ev.QuestionAsked):
+                asked.add(event.question)
+            fold(part.run, logged, event, store.url, row.key)
+    run = parts[-1].run
+    values, fragments = accept_update(run.plan, update)
     if run.status == "cancelled":
         raise RunEnded(row.key, run.status, f"be forked at step {rows[-1].seq}: nothing is live there")
-    event = _forked(run, row, values, limits, now, step=rows[-1].seq)
-    logged = log_row(run.seq, event, fragments)
-    evolve(run, event)
+    forked = _forked(run, row, values, limits, now, step=rows[-1].seq)
+    own = log_row(run.seq, forked, fragments)
+    evolve(run, forked)
     if run.status == "failed" and run.halt is not None and run.halt.final:
-        raise RunEnded(row.key, run.status, f"be forked at step {event.step}: what failed would fail again")
+        raise RunEnded(row.key, run.status, f"be forked at step {forked.step}: what failed would fail again")
     run.closed.clear()
     run.led_on.clear()
-    asked = {e.question for e in events if isinstance(e, ev.QuestionAsked)}
     open_now = {activation.question for activation in run.questions}
     questions = [_as_of(q, q.id in open_now, q.id in answered) for q in await store.questions(row.number, status=())]
-    shape = await store.shape(row.fingerprint)
-    every = [*rows, logged.row]
+    shape = await store.shape(run.plan.fingerprint)
+    every = [*rows, own.row]
     new = NewRun(
         key=key,
         graph=row.graph,
-        version=row.version,
-        fingerprint=row.fingerprint,
+        version=run.plan.version,
+        fingerprint=run.plan.fingerprint,
         shape=shape if shape is not None else json.dumps(plan.shape),
         body=rows[0].body,
         kind=rows[0].kind,
         at=rows[0].at,
         storage=row.storage,
-        blobs=logged.blobs,
+        blobs=own.blobs,
         rows=every[1:],
         asked=[q for q in questions if q.id in asked],
         pinned=row.pinned,
         origin=row.key,
     )
     behind = Behind(rows=len(every), bytes=sum(len(r.body) for r in every))
-    return Fork(new, Loaded(run, behind), logged.row)
+    return Fork(new, Loaded(run, behind), own.row)
 
 
 async def _prefix(store: Store, row: RunRow, at: int | None) -> list[LogRow]:
@@ -158,7 +163,7 @@ async def _prefix(store: Store, row: RunRow, at: int | None) -> list[LogRow]:
         ended = next((logged.seq for logged in rows if logged.kind == "RunCancelled"), len(rows))
         return rows[:ended]
     rows = await store.log(row.number, upto=at) if at >= 0 else []
-    if len(rows) != at + 1:
+    if at < 0 or len(rows) != at + 1:
         raise UnknownStep(row.key, at, len(await store.log(row.number)) - 1)
     return rows
 
@@ -376,33 +381,31 @@ class Earlier:
 
 async def _past_of(store: Store, row: RunRow, invoker: Invoker) -> _Past:
     """Fold the log of a run, and note what each activation read when it finished."""
-    past, plan = _Past(row), invoker.plan
-    rows = await store.log(row.number)
-    _note_irreversible(past, rows)
-    if row.fingerprint != plan.fingerprint:
-        return past
+    past = _Past(row)
     try:
-        run, codes = RunState.of(plan), ""
-        for event in await read_events(store, rows, plan):
-            codes = getattr(event, "code", "") or codes
-            activation = run.live.get(event.id) if isinstance(event, ev.NodeFinished) else None
-            if isinstance(event, ev.NodeFinished) and activation is not None:
-                code, made = code_at(plan, codes, activation.vertex), _made(plan, activation, event)
-                past.done[event.id] = _Done(run.seq, code, _reads(invoker, activation))
-                if made:
-                    past.defaults[event.id] = made
-            evolve(run, event)
+        for part in await parts_of(store, row, await store.log(row.number), invoker.plan):
+            codes = ""  # of another form they say nothing; whoever moves a run says so anew
+            for logged, event in part.rows:
+                codes = getattr(event, "code", "") or codes
+                _note(past, part.run, event, codes, invoker)
+                fold(part.run, logged, event, store.url, row.key)
     except OrchestraError as error:
         _LOG.warning("the log of run %s cannot be used by its fork: %s", row.key, error)
     return past
 
 
-def _note_irreversible(past: _Past, rows: list[LogRow]) -> None:
-    for row in rows:
-        if row.kind == "NodeStarted":
-            past.happened.add(parse(row.body)["id"])
-        elif row.kind in ("NodeFailed", "DoubtSettled"):
-            past.happened.discard(parse(row.body)["id"])
+def _note(past: _Past, run: RunState, event: ev.Event, codes: str, invoker: Invoker) -> None:
+    """Note what is about to happen in an earlier run; what was done in another form of the graph is not taken."""
+    if isinstance(event, ev.NodeStarted):
+        past.happened.add(event.id)
+    elif isinstance(event, ev.NodeFailed | ev.DoubtSettled):
+        past.happened.discard(event.id)
+    elif isinstance(event, ev.NodeFinished) and event.id in run.live and run.plan is invoker.plan:
+        activation, plan = run.live[event.id], run.plan
+        code = code_at(plan, codes, activation.vertex)
+        past.done[event.id] = _Done(run.seq, code, _reads(invoker, activation))
+        if made := _made(plan, activation, event):
+            past.defaults[event.id] = made
 
 
 def _made(plan: Plan, activation: Activation, event: ev.NodeFinished) -> dict[str, Any]:

@@ -82,7 +82,13 @@ class Part:
 
 
 async def parts_of(
-    store: Store, row: RunRow, rows: Sequence[LogRow], plan: Plan | None, run: RunState | None = None
+    store: Store,
+    row: RunRow,
+    rows: Sequence[LogRow],
+    plan: Plan | None,
+    run: RunState | None = None,
+    *,
+    whole: bool = True,
 ) -> list[Part]:
     """Rows of a log that follow one another, by the forms that they were written in.
 
@@ -92,15 +98,16 @@ async def parts_of(
         rows: The rows; from row 0 on, or those behind *run*.
         plan: The graph in the code; None: structure only, without values.
         run: The state before the first row.
+        whole: The rows go to the end of the log.
 
     Raises:
         StoreBroken: A row, or a form, cannot be read.
     """
     if run is None:
-        run = RunState.of(await plan_of(store, row, await begun_with(store, row, rows), plan))
+        run = RunState.of(await plan_of(store, row, await begun_with(store, row, rows, whole=whole), plan))
     cuts = [i for i, logged in enumerate(rows) if logged.kind == "RunMoved"]
     parts = [await _part(store, row, run, None, rows[: cuts[0]] if cuts else rows, plan)]
-    for cut, end in zip(cuts, [*cuts[1:], len(rows)], strict=True):
+    for cut, end in zip(cuts, [*cuts[1:], len(rows)], strict=False):
         event, after = await state_after(store, row, rows[cut], plan)
         parts.append(await _part(store, row, after, (rows[cut], event), rows[cut + 1 : end], plan))
     return parts
@@ -155,16 +162,17 @@ def moves_in(frozen: Mapping[str, Any]) -> list[Move]:
     return [Move(seq, form, version, fields, dict(edges)) for seq, form, version, fields, edges in listed]
 
 
-async def begun_with(store: Store, row: RunRow, rows: Sequence[LogRow] = ()) -> FormName:
+async def begun_with(store: Store, row: RunRow, rows: Sequence[LogRow] = (), *, whole: bool = False) -> FormName:
     """The form that a run was started with.
 
     Args:
         store: Where it is kept.
         row: The run.
         rows: Its log from row 0 on, as far as it was read.
+        whole: That is all of it.
     """
     first = next((logged for logged in rows if logged.kind == "RunMoved"), None)
-    if first is None:
+    if first is None and not whole:
         snapshot = await store.snapshot(row.number)
         if snapshot is not None:
             with reading(store.url, "its snapshot", row.key, snapshot.body):

@@ -12,11 +12,10 @@ from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import RunState
 from orchestra_graph.errors import UnknownStep
 from orchestra_graph.graph.plan import Plan
-from orchestra_graph.runtime.blobs import read_events
+from orchestra_graph.runtime.forms import parts_of
 from orchestra_graph.runtime.invoke import state_of
-from orchestra_graph.runtime.records import known_event, outline_of, written_in
-from orchestra_graph.runtime.telling import Teller
-from orchestra_graph.runtime.wellformed import fold
+from orchestra_graph.runtime.outline import known_event, written_in
+from orchestra_graph.runtime.telling import Teller, teller_of
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import LogRow, RunRow, Store
 
@@ -37,6 +36,7 @@ class HistoryStep:
         status: How the run stood right after.
         error: How the attempt failed, ``Type: message``, or None.
         reused: In a fork: the key of the run from whose log the result was taken; None: it was run.
+        key: Of a ``StepDone``: what the node calls the step; None for all others.
     """
 
     number: int
@@ -48,6 +48,7 @@ class HistoryStep:
     status: RunStatus = "running"
     error: str | None = None
     reused: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +72,10 @@ class Change:
 
 async def history_of(store: Store, row: RunRow) -> list[HistoryStep]:
     """Every row of the log of a run; needs no code."""
-    teller = Teller(await outline_of(store, row), row, store.url)
-    steps = []
-    for logged in await store.log(row.number):
-        teller.read(logged)
+    rows, steps = await store.log(row.number), []
+    teller = await teller_of(store, row, rows)
+    for logged in rows:
+        await teller.read_from(store, logged)
         steps.append(_step(logged, teller, store.url))
     return steps
 
@@ -92,6 +93,7 @@ def _step(logged: LogRow, teller: Teller, url: str) -> HistoryStep:
         status=teller.status,
         error=None if error is None else str(error),
         reused=getattr(event, "reused", None),
+        key=getattr(event, "key", None),
     )
 
 
@@ -104,10 +106,8 @@ async def run_at(store: Store, row: RunRow, plan: Plan, step: int) -> RunState:
     rows = await store.log(row.number, upto=step) if step >= 0 else []
     if step < 0 or len(rows) != step + 1:
         raise UnknownStep(row.key, step, len(await store.log(row.number)) - 1)
-    run = RunState.of(plan)
-    for logged, event in zip(rows, await read_events(store, rows, plan, row.key), strict=True):
-        fold(run, logged, event, store.url, row.key)
-    return run
+    parts = await parts_of(store, row, rows, plan, whole=False)
+    return [part.fold(store.url, row.key) for part in parts][-1]
 
 
 def state_so_far(run: RunState) -> State:

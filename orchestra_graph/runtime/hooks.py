@@ -18,8 +18,7 @@ from orchestra_graph.errors import OrchestraError
 from orchestra_graph.events import LiveEvent, RunEvent
 from orchestra_graph.runtime.blobs import read_body
 from orchestra_graph.runtime.live import Live
-from orchestra_graph.runtime.records import outline_of
-from orchestra_graph.runtime.telling import Teller
+from orchestra_graph.runtime.telling import Teller, teller_of
 from orchestra_graph.store.base import LogRow, RunRow, Store
 
 __all__ = ["Hook", "Hooks"]
@@ -102,14 +101,15 @@ class Hooks:
     async def _tell_rows(self, row: RunRow, rows: Sequence[LogRow]) -> None:
         teller = self._tellers.get(row.number)
         if teller is None:
-            teller = Teller(await outline_of(self._store, row), row, self._store.url)
-            for logged in await self._store.log(row.number, upto=rows[0].seq - 1):
-                teller.read(logged)  # told before, by whoever drove it then
+            before = await self._store.log(row.number, upto=rows[0].seq - 1)
+            teller = await teller_of(self._store, row, [*before, *rows])
+            for logged in before:
+                await teller.read_from(self._store, logged)  # told before, by whoever drove it then
             self._tellers[row.number] = teller
         for logged in rows:
             large = '"blobs":' in logged.body
             writes = (await read_body(self._store, logged)).get("writes", {}) if large else None
-            for event in teller.read(logged, writes):
+            for event in await teller.read_from(self._store, logged, writes):
                 await self._tell(event)
 
     async def _tell(self, event: RunEvent) -> None:

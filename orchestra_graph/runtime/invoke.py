@@ -226,6 +226,12 @@ class Invoker:
         self._route(found, self.plan.nodes[activation.vertex], activation)
         return found
 
+    def rerouted(self, activation: Activation, writes: Mapping[str, Any], replaced: tuple[str, ...]) -> Result:
+        """Where an activation goes that has written this: its edges, decided once more."""
+        found = Result(writes=dict(writes), replaced=replaced)
+        self._route(found, self.plan.nodes[activation.vertex], activation)
+        return found
+
     def passed(self, activation: Activation, given: Mapping[str, Any] = MappingProxyType({})) -> Result:
         """The result of going into a graph that stands in this one, or of coming out of it.
 

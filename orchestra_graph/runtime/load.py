@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestra_graph.core.frozen import check_frozen
 from orchestra_graph.core.run import RunState
-from orchestra_graph.core.snapshot import is_known, needed, thaw
-from orchestra_graph.errors import GraphChanged
+from orchestra_graph.core.snapshot import is_known, needed_by, thaw
 from orchestra_graph.graph.plan import Plan, Shape, form_of
 from orchestra_graph.runtime.blobs import read_events
-from orchestra_graph.runtime.shaped import shape_in
-from orchestra_graph.runtime.wellformed import fold, reading
+from orchestra_graph.runtime.forms import FormName, as_seen, moves_in, parts_of, plan_of
+from orchestra_graph.runtime.wellformed import reading
 from orchestra_graph.store.base import RunRow, Store
 
-__all__ = ["Behind", "Loaded", "changes_between", "check_unchanged", "load_run"]
+__all__ = ["Behind", "Loaded", "changes_between", "load_run"]
 
 
 @dataclass(slots=True)
@@ -43,11 +43,11 @@ class Loaded:
 
 
 async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None = None) -> Loaded:
-    """Make the state of a run from the log.
+    """Make the state of a run from the log, in the form that it has there.
 
     Args:
         store: Where it is kept.
-        plan: Its graph.
+        plan: Its graph. Where the run has another form, its state is of that form (`runtime.forms`).
         row: The run.
         known: Its state as it was loaded before: only what came since is read, and folded into it.
 
@@ -55,46 +55,38 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
         StoreBroken: A row cannot be read, or a large value that it names.
     """
     loaded = known or await _load_snapshot(store, plan, row)
-    run, behind = loaded.run, loaded.behind
-    since = await store.log(row.number, after=run.seq - 1)
-    for logged, event in zip(since, await read_events(store, since, plan, row.key), strict=True):
-        fold(run, logged, event, store.url, row.key)
+    behind = Behind() if loaded is None else loaded.behind
+    before = None if loaded is None else loaded.run
+    since = await store.log(row.number, after=-1 if before is None else before.seq - 1)
+    parts = await parts_of(store, row, since, plan, before)
+    for part in parts:
+        part.fold(store.url, row.key)
+    run = parts[-1].run
     run.closed.clear()  # that was done when it was written
     run.led_on.clear()
     behind.rows += len(since)
     behind.bytes += sum(len(logged.body) for logged in since)
-    return loaded
+    return Loaded(run, behind)
 
 
-async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded:
-    """The state as of the snapshot; that before the first event, where there is none."""
+async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded | None:
+    """The state as of the snapshot; None where there is none that can be read."""
     snapshot = await store.snapshot(row.number)
     if snapshot is None:
-        return Loaded(RunState.of(plan), Behind())
+        return None
     with reading(store.url, "its snapshot", row.key, snapshot.body):
         if not is_known(snapshot.body):
-            return Loaded(RunState.of(plan), Behind())
+            return None
         check_frozen(snapshot.body, snapshot.seq)
-        seqs = needed(snapshot.body)
-    rows = await store.rows(row.number, seqs)
-    events = await read_events(store, rows, plan, row.key)
+        frozen = json.loads(snapshot.body)
+        seqs, moves = needed_by(frozen), moves_in(frozen)
+        form = FormName(frozen.get("fingerprint") or row.fingerprint, frozen.get("version") or row.version)
+    now = await plan_of(store, row, form, plan)
+    rows = as_seen(await store.rows(row.number, seqs), moves, store.url, row.key)
+    events = await read_events(store, rows, now, row.key)
     with reading(store.url, "its snapshot", row.key):
-        run = thaw(plan, snapshot.body, {row.seq: event for row, event in zip(rows, events, strict=True)})
+        run = thaw(now, frozen, {row.seq: event for row, event in zip(rows, events, strict=True)})
     return Loaded(run, Behind(size=len(snapshot.body)))
-
-
-async def check_unchanged(store: Store, plan: Plan, row: RunRow) -> None:
-    """Make sure that the code has the graph that the run was started with.
-
-    Raises:
-        GraphChanged: It has not; names what differs.
-    """
-    if row.fingerprint == plan.fingerprint:
-        return
-    stored = await store.shape(row.fingerprint)
-    with reading(store.url, "the form of its graph", row.key):
-        before: Shape = {} if stored is None else shape_in(stored)
-    raise GraphChanged(row.key, changes_between(before, plan.shape) or ["its form is not the same"])
 
 
 def changes_between(before: Shape, now: Shape) -> list[str]:

@@ -25,7 +25,7 @@ from orchestra_graph.runtime.invoke import Invoker, Result
 from orchestra_graph.state.codec import JsonCodec
 from orchestra_graph.store.base import MessageRow, RunRow, Store
 
-__all__ = ["CANCEL", "Mail", "Message", "deliverable", "interrupts", "message_codec", "payload_in"]
+__all__ = ["CANCEL", "Mail", "Message", "deliverable", "interrupts", "message_codec", "payload_in", "same_message"]
 
 CANCEL = "$cancel"
 """The channel for the wish that a run be cancelled."""
@@ -97,7 +97,7 @@ class Mail:
 
     def _follows(self, row: MessageRow) -> Happening | None:
         run, now = self._drive.run, self._drive.clock.now()
-        if row.channel == CANCEL:
+        if row.channel == CANCEL and run.status != "cancelled":
             return Happening(ev.RunCancelled(at=now), message=row.id)
         if run.halt is not None or run.status != "running":
             return None
@@ -190,6 +190,11 @@ def payload_in(row: MessageRow) -> Any:
     if "payload" not in body:
         raise ValueError("the row of the message has no payload")
     return body["payload"]
+
+
+def same_message(one: MessageRow, other: MessageRow) -> bool:
+    """Whether two messages say the same; whether they interrupt or wait is how they were sent."""
+    return (one.channel, _parsed(one).get("payload")) == (other.channel, _parsed(other).get("payload"))
 
 
 def _parsed(row: MessageRow) -> Mapping[str, Any]:

@@ -138,7 +138,10 @@ class People:
 
     def _asks(self, question: str) -> Activation | None:
         """Who waits for the answer to a question, if anybody does."""
-        activation = self._drive.run.live.get(answers.asker_of(question))
+        run = self._drive.run
+        activation = run.live.get(answers.asker_of(question))
+        if activation is None and run.moves:  # it may be called otherwise since
+            activation = next((a for a in run.questions if a.question == question), None)
         if activation is None or activation.status != "asking" or activation.question != question:
             return None
         return None if question in self._answered else activation

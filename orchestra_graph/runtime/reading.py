@@ -14,10 +14,13 @@ from orchestra_graph.graph.plan import Plan
 from orchestra_graph.runtime.explain import Explanation, explain
 from orchestra_graph.runtime.fleet import Fleet
 from orchestra_graph.runtime.history import Change, HistoryStep, changes_of, history_of, run_at, state_so_far
-from orchestra_graph.runtime.load import Loaded, check_unchanged, load_run
+from orchestra_graph.runtime.invoke import Invoker
+from orchestra_graph.runtime.load import Loaded, load_run
 from orchestra_graph.runtime.mail import Message
+from orchestra_graph.runtime.moving import check_goes_on
 from orchestra_graph.runtime.outcomes import OpenQuestion
 from orchestra_graph.runtime.records import record_of
+from orchestra_graph.runtime.replay import Replay, replay_of
 from orchestra_graph.runtime.stream import events_of
 from orchestra_graph.runtime.telling import Cursor
 from orchestra_graph.state.schema import State
@@ -69,7 +72,7 @@ class Reading(Generic[S]):
 
     async def _stored(self, row: RunRow) -> Loaded:
         plan = self._plan()
-        await check_unchanged(self._engine.store, plan, row)
+        await check_goes_on(self._engine.store, plan, row)
         return await load_run(self._engine.store, plan, row)
 
     async def state(self) -> S:
@@ -141,14 +144,11 @@ class Reading(Generic[S]):
 
         Raises:
             UnknownStep: There is none with this number.
-            GraphChanged: The code's graph is not the run's.
         """
         return cast("S", state_so_far(await self._at(step)))
 
     async def _at(self, step: int) -> RunState:
-        plan = self._plan()
-        await check_unchanged(self._engine.store, plan, self._row)
-        return await run_at(self._engine.store, self._row, plan, step)
+        return await run_at(self._engine.store, await self._now(), self._plan(), step)
 
     async def reused(self) -> list[str]:
         """Of a fork: the activations that were not run, because their results stood in the log of the original.
@@ -159,6 +159,20 @@ class Reading(Generic[S]):
         steps = await self.history()
         forked = max((step.number for step in steps if step.what == "RunForked"), default=len(steps))
         return [step.id for step in steps[forked:] if step.reused is not None and step.id is not None]
+
+    async def replay(self) -> Replay:
+        """Fold the log from its first row on, and compare with the snapshot, the status, and the choices in it.
+
+        Nothing is written and no node is run; conditions and the other functions on edges are called once more. They
+        give another answer than the one in the log where they are not pure, or their code has changed since.
+
+        Raises:
+            StoreBroken: The log cannot be read, or something in it cannot have happened.
+            UnknownGraph: The engine was not given the graph of this run.
+        """
+        engine, plan = self._engine, self._plan()
+        invoker = Invoker(plan, self.key, engine._resources, engine._threads)
+        return await replay_of(engine.store, self._row, plan, invoker)
 
     async def diff(self, one: int, other: int, /) -> list[Change]:
         """Every field that is not the same after two steps; raises as `state_at` does."""

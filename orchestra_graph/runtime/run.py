@@ -34,7 +34,6 @@ from orchestra_graph.runtime import answers
 from orchestra_graph.runtime.code_version import codes_of
 from orchestra_graph.runtime.fork import check_same_fork, fork_of
 from orchestra_graph.runtime.history import state_so_far
-from orchestra_graph.runtime.load import check_unchanged
 from orchestra_graph.runtime.mail import deliverable
 from orchestra_graph.runtime.notes import note_of
 from orchestra_graph.runtime.outcomes import Cancelled, Dead, Done, Failed, Outcome, Stopped, Waiting
@@ -201,11 +200,11 @@ class Run(Reading[S]):
             BadInput: The update names a field that the state has not, or a value does not fit.
             RunEnded: After that step nothing can go on: the run was cancelled, or has failed so that nothing mends it.
             RunKeyTaken: The key belongs to another run.
-            GraphChanged: The code's graph is not the run's.
+            GraphChanged: The code's graph is not that of the run at this step, and the fork cannot go on with it: it is
+                there, and waits for code that can.
         """
         engine, plan = self._engine, self._plan()
         engine._resources.check(plan)
-        await check_unchanged(engine.store, plan, self._row)
         fork = await fork_of(
             engine.store,
             await self._now(),
@@ -259,7 +258,7 @@ class Run(Reading[S]):
         asked = await store.question(number, question)
         if asked is None:
             raise UnknownQuestion(self.key, question, [row.id for row in await store.questions(number)])
-        plan = await self._plan_at_hand()
+        plan = await self._plan_at_hand(question)
         if plan is None:
             given = answers.check_by_schema(asked, value, store.url)
         else:
@@ -273,12 +272,14 @@ class Run(Reading[S]):
             with suppress(RunOwned):  # somebody else took it over meanwhile, and sees the answer
                 await self.resume()
 
-    async def _plan_at_hand(self) -> Plan | None:
+    async def _plan_at_hand(self, question: str | None = None) -> Plan | None:
+        """The graph in the code, where it is the run's, and asks this question."""
         if self._graph is None and self.graph not in self._engine._graphs:
             return None
         plan = self._plan()
-        await check_unchanged(self._engine.store, plan, self._row)
-        return plan
+        if (await self._now()).fingerprint != plan.fingerprint:
+            return None
+        return plan if question is None or answers.asked_by(plan, question) else None
 
     # -- messages -----------------------------------------------------------------------------------
 

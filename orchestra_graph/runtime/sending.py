@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from orchestra_graph.errors import BadInput, NotStorable, RunBusy, nearest
 from orchestra_graph.graph.plan import Plan, Shape
 from orchestra_graph.runtime.by_schema import wrong_by_schema
-from orchestra_graph.runtime.mail import message_codec
+from orchestra_graph.runtime.mail import message_codec, same_message
 from orchestra_graph.runtime.reading import Reading
 from orchestra_graph.state.codec import first_line
 from orchestra_graph.store.base import MessageRow
@@ -79,7 +79,7 @@ async def send(run: Reading[Any], message: MessageRow, busy: Busy) -> tuple[Mess
         RunBusy: With ``busy="reject"``: nobody would take it at once.
     """
     found, new = await _send(run, message, busy)
-    if not new and (found.channel, found.body) != (message.channel, message.body):
+    if not new and not same_message(found, message):
         raise BadInput(f"another message was sent to run '{run.key}' with the id '{message.id}'. Give this one another")
     return found, new
 

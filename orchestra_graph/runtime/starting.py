@@ -60,6 +60,8 @@ async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, 
     for name, spec in ((name, plan.schema.fields[name]) for name in plan.own):
         if spec.has_factory and name not in state.model_fields_set:
             continue  # a default that is made anew each time says nothing about what was meant
+        if name not in stored and name not in state.model_fields_set:
+            continue  # the form that the run began with had no such field
         known = [name in stored, name in fragments]
         same = all(known) and plan.codec.fields[name].same(stored[name], json.loads(fragments[name]))
         if any(known) and not same:

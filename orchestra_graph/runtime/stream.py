@@ -16,8 +16,7 @@ from orchestra_graph import events
 from orchestra_graph.errors import WrongCursor
 from orchestra_graph.runtime.blobs import read_body
 from orchestra_graph.runtime.live import Ear, Live
-from orchestra_graph.runtime.records import outline_of
-from orchestra_graph.runtime.telling import Cursor, Teller
+from orchestra_graph.runtime.telling import Cursor, Teller, teller_of
 from orchestra_graph.store.base import LogRow, RunRow, Store
 
 __all__ = ["events_of"]
@@ -33,7 +32,7 @@ async def events_of(
     """The events of a run; see `Run.events`."""
     news = asyncio.Event()
     with live.listening(row.number, news.set) as ear:
-        reader = _Reader(store, Teller(await outline_of(store, row), row, store.url), ear, after)
+        reader = _Reader(store, await teller_of(store, row), ear, after)
         watch: asyncio.Task[None] | None = None
         try:
             while True:
@@ -110,7 +109,7 @@ class _Reader:
         self._next = row.seq + 1
         had = self._after is not None and row.seq <= self._after.seq
         large = not had and '"blobs":' in row.body  # it may stand in user data, too: then this is only slower
-        told = self._teller.read(row, (await read_body(self._store, row)).get("writes", {}) if large else None)
+        told = await self._teller.read_from(self._store, row, (await read_body(self._store, row)).get("writes", {}) if large else None)
         if self._after is None or not had:
             return told
         if row.seq < self._after.seq:

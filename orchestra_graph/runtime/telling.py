@@ -22,11 +22,12 @@ from orchestra_graph.core.run import Activation, RunState, Tally
 from orchestra_graph.core.status import set_status
 from orchestra_graph.errors import WrongCursor
 from orchestra_graph.graph.plan import Cap, Plan
-from orchestra_graph.runtime.records import known_event
-from orchestra_graph.runtime.wellformed import check_place, reading_row
-from orchestra_graph.store.base import LogRow, RunRow
+from orchestra_graph.runtime.forms import begun_with, plan_of, state_after
+from orchestra_graph.runtime.outline import known_event
+from orchestra_graph.runtime.wellformed import Misfit, check_place, reading_row
+from orchestra_graph.store.base import LogRow, RunRow, Store
 
-__all__ = ["Cursor", "Teller"]
+__all__ = ["Cursor", "Teller", "teller_of"]
 
 _MARKS = re.compile("[@#~!]")  # what follows the node's name in an id: turn, instance ...
 _GOES_ON = (ev.RunResumed, ev.RunForked)
@@ -65,6 +66,18 @@ class Cursor(NamedTuple):
         return cursor
 
 
+async def teller_of(store: Store, row: RunRow, rows: Sequence[LogRow] | None = None) -> Teller:
+    """What tells the log of a run, from row 0 on.
+
+    Args:
+        store: Where it is kept.
+        row: The run.
+        rows: Its whole log, where it was read already.
+    """
+    form = await begun_with(store, row, rows or (), whole=rows is not None)
+    return Teller(await plan_of(store, row, form, None), row, store.url)
+
+
 class Teller:
     """Makes public events of the rows of one run, from row 0 on.
 
@@ -79,15 +92,36 @@ class Teller:
     """
 
     def __init__(self, plan: Plan, row: RunRow, url: str):
-        self.plan, self.row, self.url = plan, row, url
-        self.run = RunState.of(plan)
+        self.row, self.url = row, url
+        self._goes_on_with(RunState.of(plan))
         self.last = Cursor(row.number, 0, 0)
         self._nodes: dict[str, str] = {}
         self._questions: dict[str, str] = {}
         self._rests = False
         self._limit_told = False
         self._told: list[events.DurableEvent] = []
-        self._exact = {i for i, n in enumerate(plan.shape["nodes"]) if n.get("effect") == "irreversible"}
+
+    def _goes_on_with(self, run: RunState) -> None:
+        self.run, self.plan = run, run.plan
+        self._exact = {i for i, n in enumerate(run.plan.shape["nodes"]) if n.get("effect") == "irreversible"}
+
+    async def read_from(
+        self, store: Store, logged: LogRow, writes: Mapping[str, Any] | None = None
+    ) -> Sequence[events.DurableEvent]:
+        """`read`, of any row: behind a move the run has another form, of which the store knows more than the row."""
+        if logged.kind != "RunMoved":
+            return self.read(logged, writes)
+        with reading_row(logged, self.url, self.row.key):
+            if logged.seq != self.run.seq:
+                raise Misfit(f"row {self.run.seq} is expected here")
+        event, run = await state_after(store, self.row, logged, None)
+        self._told, self._at, self._seq = [], logged.at, logged.seq
+        self._goes_on_with(run)
+        self._say(events.RunMoved, version=event.version, was=event.was_version, changes=event.changes)
+        self._withdrawn(None)
+        self._nodes = {identity: run.name(activation.vertex) for identity, activation in run.live.items()}
+        self.run.closed.clear()
+        return self._told
 
     def read(self, logged: LogRow, writes: Mapping[str, Any] | None = None) -> Sequence[events.DurableEvent]:
         """Fold the next row, and say what happened.
@@ -224,7 +258,7 @@ class Teller:
     # -- a row itself -------------------------------------------------------------------------------
 
     def _run_started(self, event: ev.RunStarted, _: Activation | None) -> None:
-        facts = {"graph": self.row.graph, "version": self.row.version, "input": self._writes}
+        facts = {"graph": self.row.graph, "version": self.plan.version, "input": self._writes}
         self._say(events.RunStarted, **facts)
 
     def _node_started(self, event: ev.NodeStarted, activation: Activation | None) -> None:
@@ -341,6 +375,7 @@ _TOLD: Mapping[type[ev.Event], Callable[[Teller, Any, Activation | None], None]]
     ev.RunResumed: Teller._run_resumed,
     ev.RunRetried: Teller._run_retried,
     ev.RunForked: Teller._run_forked,
+    ev.RunMoved: Teller._silent,  # `read_from` tells it
     ev.RunCancelled: Teller._run_cancelled,
     ev.RunEnded: Teller._run_ended,
 }

@@ -172,14 +172,14 @@ def check_event(event: ev.Event) -> None:
     Raises:
         Misfit: Something of it has not.
     """
-    for name, fits, expected in _checks(type(event)):
+    for name, fits, expected in _checks(typing.cast("Any", type(event))):
         value = getattr(event, name)
         if not fits(value):
             raise Misfit(f"{name} is {_short(repr(value))}; expected {_short(expected)}")
 
 
 @cache
-def _checks(kind: type[Any]) -> Sequence[tuple[str, _Fits, str]]:
+def _checks(kind: Any) -> Sequence[tuple[str, _Fits, str]]:
     hints = typing.get_type_hints(kind)
     return [
         (field.name, _moment if field.name in ("at", "retry_at") and hints[field.name] is float else _fits(hint), said)

@@ -1,4 +1,4 @@
-"""Whether a type takes every value of another one, told from what they are called: of a stored form no more is known."""
+"""Whether a type takes every value of another one, told from what they are called: no more is stored."""
 
 from __future__ import annotations
 

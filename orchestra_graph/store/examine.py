@@ -21,7 +21,7 @@ from orchestra_graph.store.identity import Identity
 from orchestra_graph.store.migrate import APPLICATION_ID, known_revisions
 from orchestra_graph.store.place import sqlite_path
 
-__all__ = ["Findings", "Owned", "examine", "keys_in", "questions_in"]
+__all__ = ["Findings", "Owned", "examine", "keys_in", "questions_in", "size_on_disk"]
 
 _PATIENCE = 2.0
 
@@ -103,6 +103,13 @@ def examine(url: str) -> Findings:
         runs=runs,
         owned=_owned(path, url) if readable else (),
     )
+
+
+def size_on_disk(url: str) -> int | None:
+    """The bytes of a SQLite store, with what SQLite keeps beside the file; None for a store of another kind."""
+    if not url.startswith("sqlite"):
+        return None
+    return sum(part.stat().st_size for part in _parts(sqlite_path(url)))
 
 
 def keys_in(url: str, begun: str, most: int) -> list[tuple[str, str]]:

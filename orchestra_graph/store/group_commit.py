@@ -34,6 +34,7 @@ class Job(NamedTuple):
         what: Its argument.
         sync: Must survive a power loss.
         chain: The run whose log it continues, or None: see rule 4.
+        run: The run that it writes to, or None.
         then: Called in the event loop when it is stored, whether somebody waits for it or not; or None.
         future: Who waits for it.
     """
@@ -42,6 +43,7 @@ class Job(NamedTuple):
     what: Any
     sync: bool
     chain: int | None
+    run: int | None
     then: Callable[[], None] | None
     future: asyncio.Future[Any]
 
@@ -66,6 +68,9 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._queue: list[Job] = []
         self._in_flight = False
+        self._flying: Sequence[Job] = ()
+        self._held_runs: dict[int, list[Job]] = {}
+        self._run_let_go: dict[int, asyncio.Future[None]] = {}
         self._held = False
         self._holders = deque[asyncio.Future[None]]()
         self._landed: asyncio.Future[None] | None = None  # made by `finish`
@@ -78,6 +83,7 @@ class GroupCommit:
         *,
         sync: bool = False,
         chain: int | None = None,
+        run: int | None = None,
         then: Callable[[], None] | None = None,
     ) -> asyncio.Future[Any]:
         """Queue a write; the order of the calls is the order of the writes.
@@ -88,15 +94,48 @@ class GroupCommit:
             what: Its second argument.
             sync: It must survive a power loss.
             chain: The run whose log it continues.
+            run: The run that it writes to, where it continues no log.
             then: Called in the event loop when it is stored.
 
         Returns:
             Done when it is stored. Cancelling it does not take the write back.
         """
         future = self._loop.create_future()
-        self._queue.append(Job(do, what, sync, chain, then, future))
-        self._next()
+        job = Job(do, what, sync, chain, chain if run is None else run, then, future)
+        if chain is not None and chain in self._held_runs:
+            self._held_runs[chain].append(job)
+        else:
+            self._queue.append(job)
+            self._next()
         return future
+
+    async def hold_run(self, run: int) -> None:
+        """Wait until all is done that was queued for the log of a run, and keep back what comes from now on.
+
+        Others may be stored meanwhile. See `let_go_run`.
+        """
+        while True:
+            if run in self._held_runs:
+                await asyncio.wait([self._run_let_go.setdefault(run, self._loop.create_future())])
+                continue
+            before = [job.future for job in (*self._flying, *self._queue) if job.chain == run]
+            if not before:
+                break
+            await asyncio.wait(before)
+        self._held_runs[run] = []
+
+    def let_go_run(self, run: int, error: BaseException | None = None) -> None:
+        """Go on with a run that was held. With *error* what was kept back fails with it: see rule 4."""
+        jobs = self._held_runs.pop(run)
+        if error is None:
+            self._queue += jobs
+        else:
+            for job in jobs:
+                self._tell(job.future, Failed(error))
+        waiting = self._run_let_go.pop(run, None)
+        if waiting is not None:
+            waiting.set_result(None)
+        self._next()
 
     async def hold(self) -> None:
         """Have nothing sent off until `let_go`: somebody else writes. Whoever asks first holds first.
@@ -144,6 +183,7 @@ class GroupCommit:
 
     def _fly(self) -> None:
         jobs, self._queue = self._queue, []
+        self._flying = jobs
         self._in_flight = True
         flight = _Flight(self, jobs)
         self._hand_over(flight.carry_out, flight)
@@ -151,6 +191,7 @@ class GroupCommit:
     def _land(self, jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
         """Tell everybody. The next transaction is sent off first, so that the disk never waits for the callers."""
         self._in_flight = False
+        self._flying = ()
         wrote, self._wrote = self._wrote, False
         behind = self._take_behind(jobs, outcomes)
         self._next()
@@ -232,6 +273,7 @@ class GroupCommit:
 
 
 def outcome_of(database: Any, job: Job, failed: dict[int | None, Failed]) -> Any:
+    """Do a job inside of a transaction. What it refuses is its outcome, and that of those behind it."""
     if job.chain in failed:
         return failed[job.chain]
     try:

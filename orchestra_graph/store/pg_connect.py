@@ -32,7 +32,9 @@ def connection_words(url: str) -> str:
     """
     scheme = next((s for s in _SCHEMES if url.startswith(s)), None)
     if scheme is None:
-        raise StoreError(url, "this is not the URL of a PostgreSQL database:   postgresql://user:password@host/database")
+        raise StoreError(
+            url, "this is not the URL of a PostgreSQL database:   postgresql://user:password@host/database"
+        )
     try:
         given = psycopg.conninfo.conninfo_to_dict(f"postgresql://{url[len(scheme) :]}")
     except psycopg.ProgrammingError as error:

@@ -32,10 +32,12 @@ _CLASSES: dict[str, tuple[type[StoreError], str]] = {
     "08": (StoreLost, "the connection was lost"),
     "28": (StoreError, "the server does not let this user in. Look at the name and the password"),
     "3D": (StoreError, "there is no such database. Make it:   createdb NAME"),
-    "57": (StoreLost, "the server ended the connection, or is being stopped or started"),
+    "57": (StoreLost, "the server ended the statement, or is being stopped or started"),
 }
 
-_TRY_AGAIN = frozenset({"40001", "40P01", "23505"})
+_ENDED = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300"})
+# 23503: what others tidied away just now is written again the second time.
+_TRY_AGAIN = frozenset({"40001", "40P01", "23505", "23503"})
 _NOT_READY = ("starting up", "shutting down", "not yet accepting", "in recovery mode")
 
 
@@ -54,9 +56,11 @@ def store_error(url: str, error: psycopg.Error) -> StoreError:
 def is_lost(error: BaseException) -> bool:
     """Whether there is no connection any more, or none was made."""
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return isinstance(error, psycopg.Error) and error.sqlstate in _ENDED
+    if isinstance(error, psycopg.errors.PipelineAborted):  # another statement failed before it
         return False
     code = error.sqlstate
-    return code is None or code[:2] in ("08", "57") or code == "53300"
+    return code is None or code[:2] == "08" or code in _ENDED
 
 
 def is_not_ready(error: BaseException) -> bool:

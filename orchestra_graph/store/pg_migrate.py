@@ -47,7 +47,9 @@ def look(connection: psycopg.Connection[Any], url: str) -> Schema:
     """
     name, encoding = connection.execute("SELECT current_schema(), current_setting('server_encoding')").fetchall()[0]
     if name is None:
-        raise StoreError(url, "the search path of this user names no schema that is there. Make it:   CREATE SCHEMA ...")
+        raise StoreError(
+            url, "the search path of this user names no schema that is there. Make it:   CREATE SCHEMA ..."
+        )
     if encoding != "UTF8":
         raise StoreError(
             url, f"this database is in {encoding}, and must be in UTF8. Make one:   createdb -E UTF8 -T template0 NAME"

@@ -12,13 +12,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
-
-from orchestra_graph.store.door import hand_over, open_connection, sqlite_connection
+from orchestra_graph.store.door import Reply, hand_over, open_connection, sqlite_connection
 from orchestra_graph.store.faults import store_error
 
 __all__ = ["Readers"]
@@ -37,8 +35,8 @@ class Readers:
             url: For error messages.
         """
         self._url = url
-        self._all: list[aiosqlite.Connection] = []
-        self._free: list[aiosqlite.Connection] = []
+        self._all: list[Any] = []
+        self._free: list[Any] = []
         self._queue = deque[_Read]()
         self._landed: asyncio.Future[None] | None = None  # made by `close`
 
@@ -74,10 +72,8 @@ class Readers:
         if self._free:
             self._fly(self._free.pop())
         found = await read.future
-        if isinstance(found, sqlite3.Error):
-            raise store_error(self._url, found) from found
         if isinstance(found, BaseException):
-            raise found
+            raise self._as_ours(found)
         rows: list[Any] = found
         return rows
 
@@ -90,12 +86,26 @@ class Readers:
             await connection.close()
         self._all, self._free = [], []
 
-    def _fly(self, connection: aiosqlite.Connection) -> None:
+    # -- what a subclass for another database does otherwise -----------------------------------------
+
+    def _hand_over(self, connection: Any, work: Callable[[], Any], reply: Reply) -> None:
+        hand_over(connection, work, reply)
+
+    def _rows(self, connection: Any, sql: str, values: Sequence[Any]) -> list[Any]:
+        """In the connection's thread."""
+        return sqlite_connection(connection).execute(sql, values).fetchall()
+
+    def _as_ours(self, error: BaseException) -> BaseException:
+        return store_error(self._url, error) if isinstance(error, sqlite3.Error) else error
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _fly(self, connection: Any) -> None:
         read = self._queue.popleft()
         read.connection = connection
-        hand_over(connection, read.carry_out, read)
+        self._hand_over(connection, read.carry_out, read)
 
-    def _land(self, connection: aiosqlite.Connection) -> None:
+    def _land(self, connection: Any) -> None:
         """A connection is free. The next read is sent off at once, so that the disk never waits for the callers."""
         if self._queue:
             self._fly(connection)
@@ -112,7 +122,7 @@ class _Read:
 
     def __init__(self, readers: Readers, sql: str, values: Sequence[Any]):
         self._readers, self._sql, self._values = readers, sql, values
-        self.connection: aiosqlite.Connection | None = None  # as soon as one is free
+        self.connection: Any = None  # as soon as one is free
         # An error is its result, too: one that nobody waits for any more is nobody's business.
         self.future: asyncio.Future[list[Any] | BaseException] = asyncio.get_running_loop().create_future()
 
@@ -120,7 +130,7 @@ class _Read:
         """In the connection's thread."""
         if self.connection is None or self.future.cancelled():
             return []
-        return sqlite_connection(self.connection).execute(self._sql, self._values).fetchall()
+        return self._readers._rows(self.connection, self._sql, self._values)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self.future.get_loop()

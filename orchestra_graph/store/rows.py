@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Column, ColumnElement, Select, select
 
+from orchestra_graph.errors import StoreBroken
 from orchestra_graph.store.base import LogRow, MessageRow, QuestionRow, RunRow
 from orchestra_graph.store.tables import events, inbox, questions, runs
 
@@ -62,6 +65,8 @@ SELECT_MESSAGES: Select[Any] = select(
     inbox.c.run, inbox.c.name, inbox.c.channel, inbox.c.body, inbox.c.sent_at, inbox.c.taken, inbox.c.id
 )
 
+_Row = TypeVar("_Row", RunRow, LogRow, QuestionRow, MessageRow)
+
 _RUN_FIELDS = tuple(RunRow.__dataclass_fields__)
 _QUESTION_FIELDS = tuple(QuestionRow.__dataclass_fields__)
 _MESSAGE_FIELDS = tuple(MessageRow.__dataclass_fields__)
@@ -70,7 +75,7 @@ _MESSAGE_FIELDS = tuple(MessageRow.__dataclass_fields__)
 def run_row(row: Sequence[Any]) -> RunRow:
     """A row of `SELECT_RUNS`."""
     found = dict(zip(_RUN_FIELDS, row, strict=True))
-    return RunRow(**{**found, "pinned": bool(found["pinned"])})
+    return _checked(RunRow(**{**found, "pinned": bool(found["pinned"])}), f"run {_short(found['key'])}")
 
 
 def begins_with(column: Column[str], prefix: str) -> list[ColumnElement[bool]]:
@@ -95,14 +100,66 @@ def _behind(prefix: str) -> str | None:
 
 def log_row(row: Sequence[Any]) -> LogRow:
     """A row of `SELECT_EVENTS`."""
-    return LogRow(*row)
+    seq, kind, at, body = row
+    if type(seq) is int and isinstance(kind, str) and isinstance(at, float) and isinstance(body, str):
+        return LogRow(seq, kind, at, body)
+    return _checked(LogRow(*row), f"log row {_short(seq)}")
 
 
 def question_row(row: Sequence[Any]) -> QuestionRow:
     """A row of `SELECT_QUESTIONS`."""
-    return QuestionRow(**dict(zip(_QUESTION_FIELDS, row, strict=True)))
+    found = QuestionRow(**dict(zip(_QUESTION_FIELDS, row, strict=True)))
+    return _checked(found, f"run {_short(found.key)}, question {_short(found.id)}")
 
 
 def message_row(row: Sequence[Any]) -> MessageRow:
     """A row of `SELECT_MESSAGES`."""
-    return MessageRow(**dict(zip(_MESSAGE_FIELDS, row, strict=True)))
+    found = MessageRow(**dict(zip(_MESSAGE_FIELDS, row, strict=True)))
+    return _checked(found, f"run #{_short(found.run)}, message {_short(found.id)}")
+
+
+# -- what a column may hold ------------------------------------------------------------------------------
+# SQLite keeps in a column whatever somebody puts there, and no database knows what a status is.
+
+
+def _checked(found: _Row, what: str) -> _Row:
+    """A value of the contract, if it holds what its class says.
+
+    Raises:
+        StoreBroken: It does not; names the row, and what was found.
+    """
+    for name, (fits, expected) in _columns(cast("Any", type(found))):
+        value = getattr(found, name)
+        if not fits(value):
+            raise StoreBroken("the database", f"{what}: its {name} is {_short(value)}; expected {expected}")
+    return found
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+@cache
+def _columns(kind: Any) -> Sequence[tuple[str, tuple[Callable[[Any], bool], str]]]:
+    hints = get_type_hints(kind)
+    return [(name, _kind_of(hints[name])) for name in kind.__dataclass_fields__]
+
+
+def _kind_of(hint: Any) -> tuple[Callable[[Any], bool], str]:
+    if get_origin(hint) is Literal:
+        words = get_args(hint)
+        return (lambda value: isinstance(value, str) and value in words), f"one of {', '.join(words)}"
+    if get_origin(hint) is UnionType:
+        fits, expected = _kind_of(next(arg for arg in get_args(hint) if arg is not type(None)))
+        return (lambda value: value is None or fits(value)), f"{expected}, or nothing"
+    return _KINDS[hint]
+
+
+_KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    str: (lambda value: isinstance(value, str), "a text"),
+    int: (lambda value: type(value) is int, "a whole number"),
+    bool: (lambda value: isinstance(value, bool), "yes or no"),
+    # The years 1 to 9999: what is shown as a date.
+    float: (lambda value: type(value) in (float, int) and -62_135_596_800 <= value < 253_402_300_800, "a time"),
+}

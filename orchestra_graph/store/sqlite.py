@@ -97,6 +97,16 @@ class SqliteStore(SqlStore):
             assert isinstance(opened, _Open)
             await to_the_end(self._stop(opened))
 
+    async def crash(self) -> None:
+        """Die as a process does by ``kill -9``, for tests: nothing is given up, and what was queued is lost.
+
+        What is in a transaction at this moment is stored, or not, as always.
+        """
+        opened, self._open = self._open, None
+        if opened is not None:
+            assert isinstance(opened, _Open)
+            await to_the_end(self._die(opened))
+
     async def append(self, change: Append) -> None:
         """See `Store.append`."""
         if change.within is None:
@@ -163,6 +173,14 @@ class SqliteStore(SqlStore):
             with contextlib.suppress(StoreError):
                 await opened.writer.submit(opened.ledger.sign_out, None)
             opened.identity.give_up()
+        await opened.readers.close()
+        await opened.connection.close()
+
+    async def _die(self, opened: _Open) -> None:
+        opened.writer.forget()
+        await opened.transactions.close()
+        await opened.writer.finish()
+        opened.identity.abandon()
         await opened.readers.close()
         await opened.connection.close()
 

@@ -13,7 +13,7 @@ from orchestra_graph.store.door import Reply, hand_over, sqlite_connection
 from orchestra_graph.store.faults import is_busy, store_error
 from orchestra_graph.store.group_commit import Failed, GroupCommit, Job, outcome_of
 
-__all__ = ["Durability", "Undone", "Writer"]
+__all__ = ["Durability", "Writer"]
 
 Durability = Literal["normal", "full"]
 
@@ -38,36 +38,6 @@ class Writer(GroupCommit):
         self._always_sync = durability == "full"
         super().__init__(committed)
         self._syncs: bool | None = None  # what the connection is set to; changed in its thread
-
-    def hold(self, do: Callable[[sqlite3.Connection, Any], Any], what: Any) -> asyncio.Future[Any]:
-        """Queue the beginning of a transaction that stays open until `end`; what is queued behind it waits.
-
-        Args:
-            do: Called inside of it first. Where it refuses, nothing is open.
-            what: Its second argument.
-
-        Returns:
-            Done when it is open. Where that was cancelled before, it is ended at once.
-        """
-        future = self._loop.create_future()
-        self._queue.append(_Job(do, what, True, None, None, future, "begin"))
-        if not self._in_flight:
-            self._fly()
-        return future
-
-    def end(
-        self, do: Callable[[sqlite3.Connection, Any], Any] | None = None, what: Any = None, *, chain: int | None = None
-    ) -> asyncio.Future[Any]:
-        """End the transaction that is held: with a last write, or undone where there is none, or where it fails.
-
-        Args:
-            do: The last write.
-            what: Its second argument.
-            chain: The run whose log it continues.
-        """
-        future = self._loop.create_future()
-        self._send([_Job(do or _undo, what, True, chain, None, future, "end")])
-        return future
 
     def ask(self, question: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         """Call *question* with the connection in its thread, between two transactions."""
@@ -102,25 +72,6 @@ class Writer(GroupCommit):
             raise
         self._wrote |= database.total_changes != before
         return outcomes
-
-    def _step(self, job: _Job) -> Any:
-        """Begin or end a transaction that is held; where that fails, none is open."""
-        database = self._database
-        try:
-            if job.step == "begin":
-                self._set_sync(True)
-                database.execute("BEGIN IMMEDIATE")
-            elif not database.in_transaction:
-                raise StoreError(self._url, "the transaction was undone by the database itself")
-            outcome = _outcome(database, job, {})
-            if job.step == "end" and type(outcome) is not _Failed:
-                database.execute("COMMIT")
-                self._wrote = True
-        except Exception as error:
-            outcome = _Failed(error)
-        if type(outcome) is _Failed and database.in_transaction:
-            database.execute("ROLLBACK")
-        return outcome
 
     def _set_sync(self, sync: bool) -> None:
         if sync is not self._syncs:

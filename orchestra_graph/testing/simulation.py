@@ -726,24 +726,16 @@ class _Worker:
 
     async def _work(self, engine: Engine) -> None:
         """Take over what nobody drives, until it is to end."""
-        versions = {name: graph.compile().version for name, graph in self.simulation.graphs.items()}
-        driving: dict[str, asyncio.Task[Any]] = {}
-        while not self._closing.is_set():
-            with suppress(StoreError):
-                rows = await engine.store.due(versions, now=self.clock.now())
-                for row in [*rows, *engine._dropped.values()]:
-                    if row.key not in driving or driving[row.key].done():
-                        driving[row.key] = asyncio.ensure_future(self._attend(engine, row.key))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.5 + self.chance.random()):
-                    await self._closing.wait()
-        for task in driving.values():
-            task.cancel()
-        await asyncio.gather(*driving.values(), return_exceptions=True)
-
-    async def _attend(self, engine: Engine, key: str) -> None:
-        with suppress(OrchestraError):
-            await (await engine.get(key)).wait()
+        work = asyncio.ensure_future(engine.work(poll=1.0 + self.chance.random()))
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait((work, closing), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work  # it ends by an error only
+        finally:
+            work.cancel()
+            closing.cancel()
+            await asyncio.wait((work, closing))
 
     def watch(self, driven: Driven) -> None:
         """See the calls of a drive."""

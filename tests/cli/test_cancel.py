@@ -29,12 +29,17 @@ def test_what_has_ended_cannot_be_cancelled(shell: Shell) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: run 'r1' is done: it cannot be cancelled\n")
 
 
-def test_a_run_that_another_process_drives_is_not_cancelled_from_here(shell: Shell) -> None:
+def test_a_run_that_another_process_drives_is_ended_there(shell: Shell) -> None:
     process = shell.hanging("--key", "r1")
     result = shell("cancel", "r1")
+    assert (result.exit_code, result.stdout) == (0, "r1 was cancelled: orchestra show r1\n")
+    stdout, _ = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (6, "r1 was cancelled: orchestra show r1\n")
+
+
+def test_a_run_whose_process_was_killed_is_ended_from_here(shell: Shell) -> None:
+    process = shell.hanging("--key", "r1")
     process.kill()
     process.communicate()
-    assert result.exit_code == 1
-    assert f"run 'r1' is driven by process {process.pid} on " in result.stderr
-    gone = shell("cancel", "r1")  # its process is dead: now it is ours to end
+    gone = shell("cancel", "r1")
     assert (gone.exit_code, shell.document("show", "r1")["run"]["status"]) == (0, "cancelled")

@@ -47,6 +47,7 @@ class WorkerProcess:
         while True:
             said = self._said.get(timeout=PATIENCE)
             assert said is not None, f"it ended with {self.process.wait()}: {self.errors()}"
+            assert "error" not in said, said
             if (said["run"], said["what"]) == (run, what):
                 return said
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 from orchestra_graph import Context, Graph, Node, State, node
 
@@ -32,7 +33,7 @@ def note(folder: Path, *words: object) -> None:
         file.write(line.encode())
 
 
-def _step(number: int) -> Node[None]:
+def _step(number: int) -> Node[Any]:
     @node(name=f"s{number}")
     async def work(folder: Path, ctx: Context) -> None:
         note(folder, ctx.run, f"s{number}", ctx.idempotency_key)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestra_graph import Cancelled, Engine, Question, RunEnded, RunOwned, ask, events, node
+from orchestra_graph import Cancelled, Engine, Question, RunEnded, ask, events, node
 from orchestra_graph.errors import UnknownRun
 
 from .common import Sheet, asked, both_stores, chain, database, done, url_of
@@ -73,24 +73,39 @@ async def test_a_run_that_is_driven_here_is_interrupted(place: str, tmp_path: Pa
 
 
 @pytest.mark.asyncio
-async def test_one_that_is_done_or_unknown_or_driven_elsewhere_is_not(tmp_path: Path) -> None:
-    go = asyncio.Event()
-
-    @node
-    async def slow() -> None:
-        await go.wait()
-
-    graph = chain(slow)
+async def test_one_that_is_done_or_unknown_is_not(tmp_path: Path) -> None:
+    graph = chain(hello)
     async with Engine(database(tmp_path), graphs=[graph]) as engine, Engine(database(tmp_path)) as other:
         run = await engine.start(graph, Sheet(), key="k")
-        with pytest.raises(RunOwned):
-            await other.cancel("k")
         with pytest.raises(UnknownRun):
             await other.cancel("x")
-        go.set()
         done(await run.wait())
         with pytest.raises(RunEnded, match="done"):
             await other.cancel("k")
         row = await other.store.find("k")
         assert row is not None
         assert (row.owner, row.status) == (None, "done")
+
+
+@pytest.mark.asyncio
+async def test_one_that_another_engine_drives_is_ended_by_it(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    @node
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    graph = chain(slow)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine, Engine(database(tmp_path)) as other:
+        run = await engine.start(graph, Sheet(text="kept"), key="k")
+        async with asyncio.timeout(20):
+            await other.cancel("k")
+        assert ended.is_set()
+        outcome = await run.wait()
+        assert isinstance(outcome, Cancelled)
+        assert outcome.state.text == "kept"
+        wishes = await other.store.inbox(run._row.number, taken=True)
+        assert [wish.taken is None for wish in wishes] == [False]

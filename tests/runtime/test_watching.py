@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest_asyncio
 from orchestra_graph import Engine, Graph, Question, ask, node
 from orchestra_graph.errors import StoreBusy
 from orchestra_graph.runtime.watching import Watcher
-from orchestra_graph.store.base import Append, NewRun, QuestionRow
+from orchestra_graph.store.base import Append, MessageRow, NewRun, QuestionRow
 from orchestra_graph.store.memory import MemoryStore
 
 from .common import Sheet, both_stores, database, done, until, until_asked, url_of
@@ -25,7 +25,18 @@ class Store(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.looks: list[dict[int, list[str]]] = []
+        self.inboxes = 0
         self.broken = False
+
+    async def inbox(self, run: int | None = None, *, taken: bool = False) -> list[MessageRow]:
+        self.inboxes += run is None
+        if self.broken:
+            raise StoreBusy(self.url, "too busy")
+        return await super().inbox(run, taken=taken)
+
+    async def say(self, run: int, name: str) -> None:
+        """Send a message."""
+        await self.send(MessageRow(run=run, id=name, channel="c", body="{}", sent_at=2.0))
 
     async def news(self, asked: Mapping[int, Collection[str]], *, now: float | None = None) -> list[QuestionRow]:
         self.looks.append({run: sorted(names) for run, names in asked.items()})
@@ -64,11 +75,15 @@ class Ear:
         self.waiting = list(waiting)
         self.heard: list[str] = []
         self.lost: list[Exception] = []
+        self.sent: list[list[str]] = []
 
     def hear(self, news: Iterable[QuestionRow]) -> None:
         for row in news:
             self.waiting.remove(row.id)
             self.heard.append(f"{row.key}/{row.id}={row.answer}")
+
+    def hear_messages(self, messages: Sequence[MessageRow]) -> None:
+        self.sent.append([message.id for message in messages])
 
     def lose(self, error: Exception) -> None:
         self.lost.append(error)
@@ -151,6 +166,50 @@ async def test_a_store_that_fails_is_told_to_all_and_who_listens_later_is_looked
     await store.answer(2, "x", "2", 2.0)
     await until(lambda: ears[1].heard)
     assert ears[0].heard == []
+
+
+@pytest.mark.asyncio
+async def test_messages_of_all_runs_are_found_by_one_look_and_nothing_is_looked_for_while_nobody_listens(
+    store: Store, watcher: Watcher
+) -> None:
+    ears = {await store.ask(name): Ear() for name in "abc"}
+    await store.say(1, "early")
+    assert store.inboxes == 0
+    for run, ear in ears.items():
+        watcher.listen(run, ear)
+    for run in ears:
+        await store.say(run, "m")
+    await until(lambda: all(ear.sent for ear in ears.values()))
+    assert [ear.sent for ear in ears.values()] == [[["early", "m"]], [["m"]], [["m"]]]
+    assert (store.inboxes, store.looks) == (1, [])  # nobody waits for an answer
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_is_found_before_its_run_listens_is_kept_for_it(store: Store, watcher: Watcher) -> None:
+    one, other = Ear(), Ear()
+    watcher.listen(await store.ask("a"), one)
+    late = await store.ask("b")
+    await store.say(late, "m")
+    await store.say(1, "m")
+    await until(lambda: one.sent)
+    watcher.listen(late, other)
+    assert other.sent == [["m"]]
+
+
+@pytest.mark.asyncio
+async def test_who_waits_for_no_answer_goes_on_when_looking_fails_and_hears_of_it_later(
+    store: Store, watcher: Watcher
+) -> None:
+    asks, hears = Ear("x"), Ear()
+    watcher.listen(await store.ask("a", "x"), asks)
+    watcher.listen(await store.ask("b"), hears)
+    store.broken = True
+    await store.say(2, "m")
+    await until(lambda: asks.lost)
+    assert (hears.lost, hears.sent) == ([], [])
+    store.broken = False
+    await until(lambda: hears.sent)
+    assert hears.sent == [["m"]]
 
 
 @ask(writes="ok")

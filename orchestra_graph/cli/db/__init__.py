@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from orchestra_graph.cli.db.check import check
+from orchestra_graph.cli.db.compact import compact
+from orchestra_graph.cli.db.info import info
+from orchestra_graph.cli.db.prune import prune
 from orchestra_graph.cli.db.upgrade import upgrade
 
 __all__ = ["db"]
@@ -15,5 +18,5 @@ def db() -> None:
     """Look after the database: its schema, what is in it, and whether your code fits."""
 
 
-for _command in (upgrade, check):
+for _command in (upgrade, check, info, prune, compact):
     db.add_command(_command)
