@@ -116,6 +116,7 @@ def _batches(wave: Wave, rule: JoinRule, topology: Topology) -> Sequence[Firing]
 
 RULES: Mapping[str, Rule] = {
     "gather": Rule(_never, _all),
+    "each_one": Rule(_never, _all),  # never asked, but of what had come when a run went on with another form
     "all_of": Rule(_never, _every_edge),
     "first": Rule(_enough, _short),
     "until": Rule(_never, _whatever_came),

@@ -278,6 +278,7 @@ class _Mover:
             "ids": self.ids,
         }
         self._moves(position, fields)
+        self._nothing_is_missed(live, waves)
         self._nothing_twice(live, waves)
         self._ways_in_keep_numbers(live, waves)
         self._will_be_written(live, waves)
@@ -420,11 +421,9 @@ class _Mover:
         same = (rule.kind, rule.count, rule.cancel_rest, rule.short, label_of(rule.predicate)) == (
             before.kind, before.count, before.cancel_rest, before.short, label_of(before.predicate)
         )  # fmt: skip
-        if not same and not (before.kind == "each_one" and not tokens):
+        alone = before.kind == "gather" and rule.kind == "each_one"
+        if not (same or alone or (before.kind == "each_one" and not tokens)):
             self._no(f"{what}, and its rule was {before}, is {rule}", mend=f"Let '{name}' join as it did")
-            return None
-        if rule.kind == "each_one" and tokens:
-            self._no(f"{what}, and nothing meets there any more", mend=f"Keep the edges into '{name}'")
             return None
         if (place.vertex, place.stamp) in self.met:
             self._no(f"{what}, and so do others of another turn, which would be the same one")
@@ -555,9 +554,8 @@ class _Mover:
             return dict(fan)
         before, after = label_of(self.old.group_of(fan["edge"]).choice), label_of(self.new.group_of(now).choice)
         if before != after and self.renames.field(before) != after:
-            self._no(
-                f"{what} over {before or 'its elements'}, which is {after} now", mend=f"Let it go on over {before}"
-            )
+            mend = f"Let it go over '{before}'"
+            self._no(f"{what} over '{before}', and goes over '{after}' now", mend=mend)
         return {**fan, "edge": now, "cells": cells}
 
     # -- what must hold -------------------------------------------------------------------------------
@@ -565,6 +563,18 @@ class _Mover:
     def _standing(self, live: Iterable[Any], waves: Iterable[Any]) -> Iterator[tuple[int, Stamp]]:
         yield from ((item[0], item[1]) for item in live)
         yield from ((wave[0], wave[1]) for wave in waves if wave[4] or wave[5])
+
+    def _nothing_is_missed(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
+        """Where nothing meets any more, what has come goes on alone: so nothing else may still come."""
+        topology = self.new.topology
+        standing = list(self._standing(live, waves))
+        for join, stamp, _, _, tokens, *_ in waves:
+            if tokens and topology.rule[join].kind == "each_one":
+                others = [v for v, at in standing if (v, at) != (join, stamp) and topology.blocks(v, at, join, stamp)]
+                for vertex in others[:1]:
+                    name, here = self.new.nodes[join].name, self.new.nodes[vertex].name
+                    what = f"something waits at '{name}', where nothing meets any more, and '{here}' leads there, too"
+                    self._no(what, mend=f"Keep the edges into '{name}'")
 
     def _nothing_twice(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
         """No live position may newly come to what has run in the same turn."""
@@ -604,17 +614,11 @@ class _Mover:
             now = self.forms.vertex(vertex)
             if now is None or old.rule[vertex].kind != "each_one" or len(into) < 2:
                 continue
-            numbers = {
-                new.into[now].index(e): i
-                for i, edge in enumerate(into)
-                if (e := self.forms.edges.get(edge)) is not None
-            }
-            if any(number != before for number, before in numbers.items()):
+            ways = [(number, self.forms.edges.get(edge)) for number, edge in enumerate(into)]
+            if any(edge is not None and new.into[now].index(edge) != number for number, edge in ways):
                 name = self.new.nodes[now].name
                 mend = f"Declare new edges into '{name}' behind the ones that were there"
-                self._no(
-                    f"several paths are live that came to '{name}', and the ways into it have another order", mend=mend
-                )
+                self._no(f"paths are live that may have come by '{name}', whose ways in have another order", mend=mend)
 
     def _will_be_written(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
         """A new field without a value must be written before it is read."""

@@ -105,7 +105,9 @@ async def read_body(store: Store, row: LogRow, run: str = "") -> dict[str, Any]:
     """
     large = await _read_large(store, [row], run)
     with reading_row(row, store.url, run):
-        return with_large(object_in(parse(row.body), "the body"), large)
+        body = with_large(object_in(parse(row.body), "the body"), large)
+        body["writes"] = object_in(body.get("writes", {}), "writes")
+    return body
 
 
 async def _read_large(store: Store, rows: Sequence[LogRow], run: str) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class Engine(Fleet):
         key: str | None = None,
         limits: Limits | None = None,
         pinned: bool = False,
+        drive: bool = True,
     ) -> Run[S]:
         """Start a run, and drive it.
 
@@ -123,6 +124,7 @@ class Engine(Fleet):
             key: A name for the run. The same key gives the same run again, however often this is called.
             limits: How far it may go.
             pinned: Only code with exactly this version of the graph may drive it, whatever else would fit.
+            drive: Whether this engine drives it; False leaves that to a worker (`work`), or to whoever waits for it.
 
         Raises:
             GraphError: The graph is declared wrong.
@@ -130,7 +132,8 @@ class Engine(Fleet):
             RunKeyTaken: The key belongs to a run of another graph, or with another input.
         """
         plan = self._plan(graph)
-        self._resources.check(plan)
+        if drive:
+            self._resources.check(plan)
         began, fragments = accept_input(plan, state, self.clock.now(), limits or self.limits or plan.limits)
         logged = log_row(0, began, fragments)
         new = NewRun(
@@ -144,7 +147,7 @@ class Engine(Fleet):
             at=began.at,
             pinned=pinned,
         )
-        row, created = await to_the_end(self._create(plan, new, began))
+        row, created = await to_the_end(self._create(plan, new, began, drive=drive))
         if not created:
             await check_same_start(self.store, row, plan, state, fragments)
         return Run(self, row, graph)

@@ -123,13 +123,18 @@ class Fleet:
 
     # -- driving ------------------------------------------------------------------------------------
 
-    async def _create(self, plan: Plan, new: NewRun, began: ev.RunStarted) -> tuple[RunRow, bool]:
-        """Create a run and drive it, or find the one that has its key."""
+    async def _create(
+        self, plan: Plan, new: NewRun, began: ev.RunStarted, *, drive: bool = True
+    ) -> tuple[RunRow, bool]:
+        """Create a run, and drive it or leave it to others; or find the one that has its key."""
         row, created = await self.store.create(new)
         if created:
             run = RunState.of(plan)
             evolve(run, began)
             self._hooks.written(row, [LogRow(0, new.kind, new.at, new.body)])
+            if not drive:
+                await self._release(row.number, row.epoch)
+                return row, created
             self._drive(plan, row, row.epoch, Loaded(run, Behind()), status="running")
         return row, created
 

@@ -66,7 +66,10 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
     run.led_on.clear()
     behind.rows += len(since)
     behind.bytes += sum(len(logged.body) for logged in since)
-    return Loaded(run, behind)
+    if loaded is None:
+        return Loaded(run, behind)
+    loaded.run = run
+    return loaded
 
 
 async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded | None:

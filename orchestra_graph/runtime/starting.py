@@ -13,6 +13,7 @@ from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
 from orchestra_graph.runtime.blobs import read_body
 from orchestra_graph.runtime.code_version import codes_of
+from orchestra_graph.runtime.wellformed import reading
 from orchestra_graph.state.codec import first_line
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import RunRow, Store
@@ -55,8 +56,9 @@ async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, 
     """
     if row.graph != plan.name:
         raise RunKeyTaken(row.key, f"it is a run of graph '{row.graph}', not '{plan.name}'")
-    (first,) = await store.log(row.number, upto=0)
-    stored = (await read_body(store, first)).get("writes", {})
+    with reading(store.url, "its first log row", row.key):
+        (first,) = await store.log(row.number, upto=0)
+    stored = (await read_body(store, first, row.key))["writes"]
     for name, spec in ((name, plan.schema.fields[name]) for name in plan.own):
         if spec.has_factory and name not in state.model_fields_set:
             continue  # a default that is made anew each time says nothing about what was meant

@@ -175,12 +175,13 @@ class Attempt:
     async def _step(
         self, place: int, key: str, call: Callable[[], Any], returns: Any, refusal: Exception | None
     ) -> Any:
-        if refusal is not None:
+        if (refusal := refusal or self.trouble) is not None:
             raise refusal
         codec = _codec_for(key, call, returns)
         record = self._recorded(place, key)
         if record is not None:
             return self._loaded(place, record, codec)
+        await self._check_runs()
         with self._inside():
             value = await self.driving.perform(self.activation, f"step '{key}'", call)
         accepted = _accepted(key, codec, value)
@@ -223,18 +224,19 @@ class Attempt:
         """Make the result of a step durable."""
         if self.over:
             raise StepRefused(self.activation.id, f"step '{key}' ended when its node had; nothing is recorded of it")
-        stored = self._loop.create_future()
-        if self.driving.runs(self.activation.id):
-            event = ev.StepDone(
-                at=self.driving.clock.now(),
-                id=self.activation.id,
-                key=key,
-                index=place,
-                value=parse(accepted.json),
-            )
-            sync = self.activation.started
-            self.driving.add(Happening(event, step=accepted.json, stored=stored, sync=sync))
-        await stored  # of what was withdrawn nothing is recorded: this task is about to be cancelled
+        await self._check_runs()
+        now, stored = self.driving.clock.now(), self._loop.create_future()
+        event = ev.StepDone(at=now, id=self.activation.id, key=key, index=place, value=parse(accepted.json))
+        self.driving.add(Happening(event, step=accepted.json, stored=stored, sync=self.activation.started))
+        await stored
+
+    async def _check_runs(self) -> None:
+        """Of what was withdrawn nothing is called or recorded: whoever does it is about to be cancelled, or was."""
+        if not self.driving.runs(self.activation.id):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:

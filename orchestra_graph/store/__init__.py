@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from orchestra_graph.clock import Clock
-from orchestra_graph.errors import StoreError
+from orchestra_graph.errors import MissingExtra, StoreError
 from orchestra_graph.store.base import Store
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def open_store(
     """The store that a URL names, for ``async with``.
 
     Args:
-        url: ``sqlite:///runs.db``; ``memory://`` or None for one that is gone with the object. A store is that store.
+        url: ``sqlite:///runs.db``; ``postgresql://user:password@host/database``; ``memory://`` or None for one that is gone with the object. A store is that store.
         durability: See `SqliteStore`.
         clock: Where the time comes from.
         keys: What values are encrypted with; None: they are not.
@@ -33,7 +33,7 @@ def open_store(
 
     Raises:
         StoreError: There is no such kind of store.
-        MissingExtra: There are keys, and the package that they need is not installed.
+        MissingExtra: There are keys, or it is PostgreSQL, and the package that this needs is not installed.
     """
     if keys is not None:
         from orchestra_graph.store.encrypted import EncryptedStore
@@ -52,5 +52,15 @@ def open_store(
 
         return SqliteStore(url, durability=durability, clock=clock)
     if scheme in ("postgresql", "postgres"):
-        raise StoreError(url, "PostgreSQL is not in this release. Use a file:   sqlite:///runs.db")
-    raise StoreError(url, "this is not the URL of a store. There are   sqlite:///runs.db   and   memory://")
+        try:
+            from orchestra_graph.store.postgres import PostgresStore
+        except ImportError as error:
+            if (error.name or "psycopg").partition(".")[0] != "psycopg":
+                raise
+            raise MissingExtra("PostgreSQL", "postgres") from error
+
+        return PostgresStore(url, durability=durability, clock=clock, lease=lease)
+    raise StoreError(
+        url,
+        "this is not the URL of a store. There are   sqlite:///runs.db   postgresql://user@host/database   memory://",
+    )

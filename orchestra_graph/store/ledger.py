@@ -1,16 +1,16 @@
-"""What each write does inside of its transaction on SQLite.
+"""What each write does inside of its transaction.
 
-Rule 1. These functions run in the thread of the writing connection, inside of a transaction that `Writer` has begun
-with BEGIN IMMEDIATE: what they read stays true until it commits.
+Rule 1. These functions run in the thread of the writing connection, inside of a transaction that has locked what they
+need (SQLite: BEGIN IMMEDIATE; PostgreSQL: the row of the run): what they read of a run stays true until it commits.
 Rule 2. What is refused is refused before the first write, so that the other writes of the transaction can be kept.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from sqlalchemy import select
 
@@ -24,7 +24,7 @@ from orchestra_graph.store.rules import TAKES_NO_MESSAGE, answered, check_begins
 from orchestra_graph.store.statements import Statements
 from orchestra_graph.store.tables import runs
 
-__all__ = ["AnswerGiven", "Ledger", "MessageSent", "Old", "Over"]
+__all__ = ["AnswerGiven", "Database", "Ledger", "MessageSent", "Old", "Over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,18 @@ class Over:
     limit: int
 
 
+class Database(Protocol):
+    """What of a connection is used here: the same of sqlite3's and of psycopg's."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Any:
+        """Run a statement; its cursor."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Any:
+        """Run a statement for each of *rows*."""
+        ...
+
+
 class Ledger:
     """The writes of one open store."""
 
@@ -89,7 +101,7 @@ class Ledger:
         """The id of this engine."""
         return self._identity.id
 
-    def append(self, db: sqlite3.Connection, change: Append) -> None:
+    def append(self, db: Database, change: Append) -> None:
         """See `Store.append`."""
         claims = self._check_may_append(db, change)
         rows = change.rows
@@ -111,8 +123,8 @@ class Ledger:
             db.execute(self._sql.WITHDRAW, ("withdrawn", change.run, "open"))
         if change.status is not None:
             at = rows[-1].at if rows else self._clock.now()
-            status = (change.status, change.status, at, change.note, change.due_at)
-            db.execute(self._sql.SET_STATUS, (*status, change.run))
+            new = (change.status, change.status, at, change.note, change.due_at)
+            db.execute(self._sql.SET_STATUS, (*new, change.run))
         for name, seq in change.taken:
             db.execute(self._sql.TAKE_MESSAGE, (seq, change.run, name))
         if change.form is not None:
@@ -123,7 +135,7 @@ class Ledger:
         if change.release:
             db.execute(self._sql.RELEASE, (change.run,))
 
-    def check_owns(self, db: sqlite3.Connection, change: Append) -> None:
+    def check_owns(self, db: Database, change: Append) -> None:
         """Make sure that a change could be appended.
 
         Raises:
@@ -131,7 +143,7 @@ class Ledger:
         """
         self._check_may_append(db, change)
 
-    def create(self, db: sqlite3.Connection, new: NewRun) -> tuple[RunRow, bool]:
+    def create(self, db: Database, new: NewRun) -> tuple[RunRow, bool]:
         """See `Store.create`."""
         found = db.execute(self._sql.RUN_OF_KEY, (new.key,)).fetchone()
         if found is not None:
@@ -155,7 +167,7 @@ class Ledger:
             db.execute(self._sql.ADD_QUESTION, _question(number, question))
         return run_row((number, *run, *more, new.origin)), True
 
-    def claim(self, db: sqlite3.Connection, number: int) -> RunRow:
+    def claim(self, db: Database, number: int) -> RunRow:
         """See `Store.claim`."""
         run = self._run(db, number)
         if run.owner == self._identity.id:
@@ -170,7 +182,7 @@ class Ledger:
         db.execute(self._sql.TAKE, (mine.epoch, mine.owner, mine.claims, number))
         return mine
 
-    def answer(self, db: sqlite3.Connection, given: AnswerGiven) -> QuestionRow:
+    def answer(self, db: Database, given: AnswerGiven) -> QuestionRow:
         """See `Store.answer`."""
         found = db.execute(self._sql.QUESTION, (given.run, given.question)).fetchone()
         if found is None:
@@ -182,7 +194,7 @@ class Ledger:
             db.execute(self._sql.SAY, (given.run,))
         return after
 
-    def send(self, db: sqlite3.Connection, sent: MessageSent) -> tuple[MessageRow, bool]:
+    def send(self, db: Database, sent: MessageSent) -> tuple[MessageRow, bool]:
         """See `Store.send`."""
         message = sent.message
         found = db.execute(self._sql.MESSAGE, (message.run, message.id)).fetchone()
@@ -198,11 +210,11 @@ class Ledger:
         db.execute(self._sql.SAY, (message.run,))
         return replace(message, taken=None, number=number), True
 
-    def drop_cached(self, db: sqlite3.Connection, over: tuple[str, float]) -> None:
+    def drop_cached(self, db: Database, over: tuple[str, float]) -> None:
         """Remove a cached result, unless somebody has put another one in its place that is still good."""
         db.execute(self._sql.DROP_CACHED, over)
 
-    def prune(self, db: sqlite3.Connection, old: Old) -> list[str]:
+    def prune(self, db: Database, old: Old) -> list[str]:
         """See `Store.prune`."""
         self.bury_the_dead(db, None)
         query = (
@@ -228,7 +240,7 @@ class Ledger:
                 db.execute(remove, (numbers,))
         return [key for _, key in gone]
 
-    def tidy(self, db: sqlite3.Connection, over: Over) -> int:
+    def tidy(self, db: Database, over: Over) -> int:
         """See `Store.tidy`."""
         cached = [key for (key,) in db.execute(self._sql.OVER, (over.now, over.limit)).fetchall()]
         db.execute(self._sql.REMOVE_CACHED, (json.dumps(cached),))
@@ -240,17 +252,17 @@ class Ledger:
         db.execute(self._sql.REMOVE_FORMS, (json.dumps(forms),))
         return len(cached) + len(blobs) + len(forms)
 
-    def bury_the_dead(self, db: sqlite3.Connection, _: None) -> None:
+    def bury_the_dead(self, db: Database, _: None) -> None:
         """Take from the engines that died what they own."""
         for (engine,) in db.execute(self._sql.OWNERS, (self._identity.id,)).fetchall():
             if not self._is_alive(db, engine):
                 self._bury(db, engine)
 
-    def sign_out(self, db: sqlite3.Connection, _: None) -> None:
+    def sign_out(self, db: Database, _: None) -> None:
         """Give up every run, and be forgotten."""
         self._forget(db, self._identity.id)
 
-    def _check_may_append(self, db: sqlite3.Connection, change: Append) -> int:
+    def _check_may_append(self, db: Database, change: Append) -> int:
         """Refuse what must not be stored; how many owners have died with the run."""
         head = db.execute(self._sql.HEAD, (change.run,)).fetchone()
         if head is None:
@@ -265,18 +277,18 @@ class Ledger:
             self._check_may_take(db, change)
         return int(claims)
 
-    def _check_may_take(self, db: sqlite3.Connection, change: Append) -> None:
+    def _check_may_take(self, db: Database, change: Append) -> None:
         names = [name for name, _ in change.taken]
         unread = {message_row(row).id for row in db.execute(self._sql.UNREAD_OF_RUN, (change.run,)).fetchall()}
         if len(unread.intersection(names)) < len(names):
             raise Fenced(f"one of the messages {names} of run {change.run} was taken before")
 
-    def _is_alone(self, db: sqlite3.Connection, message: MessageRow, last: int) -> bool:
+    def _is_alone(self, db: Database, message: MessageRow, last: int) -> bool:
         if db.execute(self._sql.HEAD, (message.run,)).fetchone()[2] != last:
             return False
         return bool(db.execute(self._sql.UNREAD_ON_CHANNEL, (message.run, message.channel)).fetchone() == (0,))
 
-    def _idle_blobs(self, db: sqlite3.Connection, limit: int) -> list[str]:
+    def _idle_blobs(self, db: Database, limit: int) -> list[str]:
         """Large values that no run uses and no cached result names."""
         idle = [name for (name,) in db.execute(self._sql.IDLE_BLOBS).fetchall()]
         if not idle:
@@ -284,16 +296,16 @@ class Ledger:
         named = named_in(body for (body,) in db.execute(self._sql.NAMING))
         return [name for name in idle if name not in named][:limit]
 
-    def _run(self, db: sqlite3.Connection, number: int) -> RunRow:
+    def _run(self, db: Database, number: int) -> RunRow:
         found = db.execute(self._sql.RUN, (number,)).fetchone()
         if found is None:
             raise UnknownRun(f"#{number}", self._url)
         return run_row(found)
 
-    def _is_alive(self, db: sqlite3.Connection, engine: str) -> bool:
+    def _is_alive(self, db: Database, engine: str) -> bool:
         return self._identity.is_alive(engine)
 
-    def _sign_in(self, db: sqlite3.Connection) -> None:
+    def _sign_in(self, db: Database) -> None:
         """Become somebody who can own a run. The first time, tidy up after those who died."""
         me = self._identity
         if me.secure():
@@ -304,21 +316,21 @@ class Ledger:
         # Each time: the transaction that did it first may not have been stored.
         db.execute(self._sql.ADD_ENGINE, (me.id, me.pid, me.host, self._clock.now()))
 
-    def _bury(self, db: sqlite3.Connection, engine: str) -> None:
+    def _bury(self, db: Database, engine: str) -> None:
         """Take what a dead engine owns: it is one more that died with each of its runs."""
         db.execute(self._sql.BURY, (engine,))
         db.execute(self._sql.DELETE_ENGINE, (engine,))
 
-    def _forget(self, db: sqlite3.Connection, engine: str) -> None:
+    def _forget(self, db: Database, engine: str) -> None:
         db.execute(self._sql.RELEASE_ALL, (engine,))
         db.execute(self._sql.DELETE_ENGINE, (engine,))
 
-    def _unknown_question(self, db: sqlite3.Connection, given: AnswerGiven) -> UnknownQuestion:
+    def _unknown_question(self, db: Database, given: AnswerGiven) -> UnknownQuestion:
         run = db.execute(self._sql.RUN, (given.run,)).fetchone()
         known = [name for (name,) in db.execute(self._sql.OPEN_NAMES, (given.run, "open"))]
         return UnknownQuestion(run_row(run).key if run else f"#{given.run}", given.question, known)
 
-    def _add_blobs(self, db: sqlite3.Connection, run: int, blobs: Mapping[str, str]) -> None:
+    def _add_blobs(self, db: Database, run: int, blobs: Mapping[str, str]) -> None:
         for name, body in blobs.items():
             db.execute(self._sql.ADD_BLOB, (name, body))
             db.execute(self._sql.ADD_BLOB_USE, (run, name))

@@ -24,25 +24,24 @@ from orchestra_graph.store import pg_sql
 from orchestra_graph.store.pg_connect import Target
 from orchestra_graph.store.pg_door import Door, Patience
 from orchestra_graph.store.pg_faults import is_lost, is_worth_another_try
+from orchestra_graph.store.statements import POSTGRES
 
 __all__ = ["Db", "Pen"]
 
 T = TypeVar("T")
 
 _TRIES = 10
+_DOUBTFUL = frozenset({POSTGRES.HEAR})
 
 
 class Db:
-    """What a `Ledger` writes with: a connection that remembers whether anything was written.
-
-    Attributes:
-        wrote: Whether it was.
-    """
+    """What a `Ledger` writes with: a connection that remembers whether anything was written."""
 
     def __init__(self, connection: psycopg.Connection[Any]):
         self._connection: Any = connection  # texts of statements come from the tables, not from literals
         self._ahead: dict[tuple[str, tuple[Any, ...]], Any] = {}
-        self.wrote = False
+        self._wrote = False
+        self._doubtful: list[Any] = []  # cursors of statements that may well have changed nothing
 
     def ask_ahead(self, sql: str, values: tuple[Any, ...]) -> None:
         """Send off a question that will be asked in a moment: many of them take one trip."""
@@ -54,15 +53,25 @@ class Db:
             known = self._ahead.pop((sql, tuple(values)), None)
             if known is not None:
                 return known
-        if not sql.startswith("SELECT"):
-            self.wrote = True
-        return self._connection.execute(sql, values)
+        done = self._connection.execute(sql, values)
+        if sql in _DOUBTFUL:
+            self._doubtful.append(done)
+        elif not sql.startswith(("SELECT", "BEGIN")):
+            self._wrote = True
+        return done
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement for each of *rows*."""
-        self.wrote = True
+        self._wrote = True
         for values in rows:
             self._connection.execute(sql, values)
+
+    def wrote(self) -> bool:
+        """Whether anything was written; takes a trip where it is not clear without."""
+        if self._wrote or not self._doubtful:
+            return self._wrote
+        self._connection.execute("SELECT 1").fetchone()  # behind this the results are there
+        return any(done.rowcount > 0 for done in self._doubtful)
 
 
 class Pen:
@@ -119,12 +128,36 @@ class Pen:
                 else:
                     raise
 
+    def end(self, connection: psycopg.Connection[Any], do: Callable[[Db], T], finish: Callable[[Db], None]) -> T:
+        """The same in a transaction that is open already, which it ends.
+
+        Raises:
+            StoreLost: The connection was lost, and nothing of the transaction was stored.
+        """
+        self._look_back(Patience(self._patience))
+        try:
+            return self._carry_out(connection, do, finish)
+        except psycopg.Error as error:
+            if not self._is_lost(error):
+                raise
+            if self._was_stored(Patience(self._patience), error):
+                found: T = self._outcome
+                return found
+            raise self._target.fault(error) from error
+
     def _once(self, do: Callable[[Db], T], finish: Callable[[Db], None]) -> T:
         connection = self._door.connection()
+
+        def begin(db: Db) -> T:
+            db.execute(pg_sql.BEGIN)
+            return do(db)
+
+        return self._carry_out(connection, begin, finish)
+
+    def _carry_out(self, connection: psycopg.Connection[Any], do: Callable[[Db], T], finish: Callable[[Db], None]) -> T:
         self._number += 1
         try:
             with connection.pipeline():
-                connection.execute(pg_sql.BEGIN)
                 db = Db(connection)
                 outcome = self._outcome = do(db)
                 finish(db)

@@ -173,9 +173,7 @@ class Pulse:
         self._renewed(before)
         found = await (await connection.execute(pg_sql.OWNED.encode(), (me.id,))).fetchall()
         owned = dict(found)
-        gone = [
-            run for run, epoch in believed.items() if owned.get(run) != epoch and self._owned.get(run) == epoch
-        ]
+        gone = [run for run, epoch in believed.items() if owned.get(run) != epoch and self._owned.get(run) == epoch]
         self._lose(gone)
 
     def _renewed(self, at: float) -> None:

@@ -6,7 +6,9 @@ __all__ = [
     "BEGIN",
     "CLEAN_MARKS",
     "COUNT_DEAD",
+    "END_LEASE",
     "END_SESSIONS",
+    "HURRY",
     "IS_ALIVE",
     "LIVES",
     "LOCK_RUNS",
@@ -33,6 +35,9 @@ LOCK_RUNS = (
 # Weaker than what the server is set to would be wrong; "off" alone does not wait for the disk.
 SYNC = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 
+# A process that is stopped while it holds the lock of a run must not keep it.
+HURRY = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+
 NOTIFY = "SELECT pg_notify(%s, %s)"
 
 # The number of the transaction that a writing connection did last. The row is locked by a transaction that is still on
@@ -53,6 +58,7 @@ SIGN_IN = (
     f"ON CONFLICT (id) DO UPDATE SET lease_until = greatest(engines.lease_until, excluded.lease_until)"
 )
 RENEW = f"UPDATE engines SET lease_until = {_NOW} + %s WHERE id = %s"
+END_LEASE = f"UPDATE engines SET lease_until = {_NOW} - 1 WHERE id = %s"
 OWNED = "SELECT id, epoch FROM runs WHERE owner = %s"
 
 LIVES = f"lease_until > {_NOW}"

@@ -91,8 +91,8 @@ class PgWriter(GroupCommit):
 
         def finish(db: Db) -> None:
             nonlocal wrote
-            wrote = db.wrote
-            if db.wrote:
+            wrote = db.wrote()
+            if wrote:
                 if any(job.sync for job in jobs):
                     db.execute(pg_sql.SYNC)
                 self._wire.tell(db, answer=any(job.then is not None for job in jobs))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -137,6 +137,16 @@ class PostgresStore(SqlStore):
                 opened.pulse.owns(change.run, change.epoch)
             raise
 
+    async def crash(self) -> None:
+        """Die as a process does by ``kill -9``, for tests: nothing is given up, and what was queued is lost.
+
+        What is in a transaction at this moment is stored, or not, as always. The lease is over at once.
+        """
+        opened, self._open = self._open, None
+        if opened is not None:
+            assert isinstance(opened, _Open)
+            await to_the_end(self._die(opened))
+
     async def _append_within(self, opened: _Open, change: Append, within: Transaction) -> None:
         if not isinstance(within, PgTransaction):
             raise StoreError(self.url, "the transaction that the change is to be stored in is one of another store")
@@ -150,13 +160,6 @@ class PostgresStore(SqlStore):
 
     # -- looking after it ----------------------------------------------------------------------------
 
-    async def due(self, graphs: Mapping[str, str], *, now: float, limit: int = 100) -> list[RunRow]:
-        """See `Store.due`."""
-        opened = self._here()
-        if await self._read(pg_sql.COUNT_DEAD):
-            await opened.writer.submit(opened.ledger.bury_the_dead, None)
-        return await self._due(graphs, now, limit)
-
     async def compact(self) -> None:
         """See `Store.compact`: the room of what was removed is used again; the server gives some back to the disk."""
         opened = self._here()
@@ -164,6 +167,9 @@ class PostgresStore(SqlStore):
             await opened.door.ask(lambda: _vacuum(opened.door))
         except psycopg.Error as error:
             raise opened.slots.target.fault(error) from error
+
+    async def _may_some_be_dead(self, opened: Opened) -> bool:
+        return bool(await self._read(pg_sql.COUNT_DEAD))
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -202,6 +208,16 @@ class PostgresStore(SqlStore):
         readers = PgReaders(target, _READERS, self._lease)
         slots = Slots(target, ledger, writer, wire, member, changes.happened, _TRANSACTIONS, self._lease)
         return _Open(readers, ledger, writer, changes, answers, pulse, door, pen, member, pulse, slots)
+
+    async def _die(self, opened: _Open) -> None:
+        opened.writer.forget()
+        await opened.writer.finish()
+        await opened.pulse.stop()
+        await opened.slots.close()
+        with contextlib.suppress(psycopg.Error):
+            await opened.door.ask(lambda: opened.door.connection().execute(pg_sql.END_LEASE, (opened.member.id,)))
+        await opened.readers.close()
+        await opened.door.close()
 
     def _tell_lost(self, runs: Collection[int]) -> None:
         if self.lost is not None:

@@ -151,7 +151,7 @@ class SqlStore:
     async def due(self, graphs: Mapping[str, str], *, now: float, limit: int = 100) -> list[RunRow]:
         """See `Store.due`."""
         opened = self._now()
-        if await self._read(self._sql.OWNERS, opened.ledger.engine):
+        if await self._may_some_be_dead(opened):
             await opened.writer.submit(opened.ledger.bury_the_dead, None)
         names, versions = json.dumps(list(graphs)), json.dumps(list(graphs.items()))
         return [run_row(row) for row in await self._read(self._sql.DUE, now, names, versions, limit)]
@@ -243,6 +243,10 @@ class SqlStore:
         """See `Store.answers`."""
         now = self._now()
         return await now.watch.wait(now.answers, timeout)
+
+    async def _may_some_be_dead(self, opened: Opened) -> bool:
+        """Whether there may be runs whose owner is dead."""
+        return bool(await self._read(self._sql.OWNERS, opened.ledger.engine))
 
     # -- inside --------------------------------------------------------------------------------------
 

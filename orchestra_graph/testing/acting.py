@@ -14,8 +14,9 @@ from orchestra_graph.store.base import LogRow
 __all__ = ["Answers", "Ended", "Message", "choices_in", "ended", "find_answer", "is_doubt", "is_timed", "settled_in"]
 
 Answers: TypeAlias = Mapping[str, Any] | Callable[[OpenQuestion], Any]
-"""What people say: by the id of the question (``approve@2``) or the name of its node; or a function that is asked. A
-question without an answer stays open."""
+"""What people say: by the id of the question (``approve@2``) or the name of its node; or a function that is asked, and
+gives ``...`` where nobody answers. A question without an answer stays open. Only whether an irreversible node that was
+cut off has happened is answered all the same: yes, if its function had returned."""
 
 Message: TypeAlias = tuple[str, Any]
 """A channel, and what is sent there."""
@@ -37,7 +38,8 @@ def find_answer(answers: Answers | None, question: OpenQuestion) -> tuple[bool, 
         if found is _NOTHING and not is_doubt(question):
             found = answers.get(question.node, _NOTHING)
         return (False, None) if found is _NOTHING else (True, found)
-    return True, answers(question)
+    value = answers(question)
+    return value is not ..., value
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,6 +339,10 @@ class _Deadly(Around):
         super().__init__(inner)
         self._life = life
 
+    async def __aexit__(self, *exc: Any) -> None:
+        if not self._life.process.dead:  # else nobody is left who could close it
+            await super().__aexit__(*exc)
+
     async def through(self, method: str, call: Callable[[], Awaitable[T]], what: Any = None) -> T:
         if method not in WRITES:
             return await call()
@@ -362,12 +366,16 @@ class _Life:
 
     async def live(self) -> bool:
         """Drive the run to its end; False when the engine died on the way."""
-        task = self.process.spawn(self._drive())
-        async with asyncio.timeout(self.trials.timeout):
-            await asyncio.wait((task, self.process.death), return_when=asyncio.FIRST_COMPLETED)
-        if self.process.dead:
-            await self.process.end()
+        process, task = self.process, self.process.spawn(self._drive())
+        done, _ = await asyncio.wait(
+            (task, process.death), timeout=self.trials.timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        if process.dead or not done:
+            process.kill()
+            await process.end()
             await _awaited(self.store.crash())  # type: ignore[attr-defined]
+            if not done:
+                raise TimeoutError
             return False
         outcome, rows = task.result()
         trial = self.trial
@@ -406,7 +414,7 @@ class _Life:
         said = False
         for question in questions:
             given, value = find_answer(self.trials.answers, question)
-            if is_doubt(question) and not (given and isinstance(self.trials.answers, Mapping)):
+            if is_doubt(question) and not given:
                 given, value = True, self._happened(question)
             if given:
                 said = True

@@ -30,7 +30,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from orchestra_graph.core.run import Activation
-from orchestra_graph.errors import AlreadyAnswered, OrchestraError, RequestError, RunEnded, StaleAnswer, StoreError
+from orchestra_graph.errors import AlreadyAnswered, RequestError, RunEnded, StaleAnswer, StoreError
 from orchestra_graph.graph.builder import Graph
 from orchestra_graph.runtime.engine import Engine
 from orchestra_graph.runtime.fleet import Driven
@@ -288,11 +288,15 @@ class Simulation:
 
     def _ended(self, job: Job) -> bool:
         kept = self.database.by_key.get(job.key)
-        if kept is None or kept.row.owner is not None:
+        if kept is None or self._is_owned(kept):
             return False
         if kept.row.status == "waiting":  # for what nobody will say
             return self._is_left_alone(job, kept)
         return kept.row.status in ("done", "cancelled", "failed", "stopped")
+
+    def _is_owned(self, kept: Kept) -> bool:
+        """Whether a living engine has it; a dead one that has one which has ended is nobody's concern."""
+        return kept.row.owner is not None and self.database.is_alive(kept.row.owner)
 
     def _is_left_alone(self, job: Job, kept: Kept) -> bool:
         if kept.news or any(message.taken is None and message.channel[0] == "$" for message in kept.inbox.values()):
@@ -452,7 +456,7 @@ class Simulation:
         wrong += [f"{name} finished {count} times" for name, count in finished.items() if count > 1]
         taken = Counter(m.taken for m in kept.inbox.values() if m.taken is not None and m.channel[0] != "$")
         wrong += [f"row {seq} took {count} messages" for seq, count in taken.items() if count > 1]
-        if kept.row.owner is not None:
+        if self._is_owned(kept):
             wrong.append(f"it is owned by {kept.row.owner}")
         if kept.row.status == "cancelled" and job.key in self.cancelled:
             return wrong
@@ -527,7 +531,7 @@ class _Person:
 
     async def _answer(self, question: OpenQuestion) -> None:
         given, value = find_answer(self.answers, question)
-        if is_doubt(question):
+        if is_doubt(question) and not given:
             given, value = True, self.simulation.happened(self.job, question)
         if not given:
             return
@@ -573,6 +577,10 @@ class _Slow(Around):
     def __init__(self, inner: MemoryStore, worker: _Worker):
         super().__init__(inner)
         self._worker, self._line = worker, asyncio.Lock()
+
+    async def __aexit__(self, *exc: Any) -> None:
+        if not self._worker.process.dead:  # else nobody is left who could close it
+            await super().__aexit__(*exc)
 
     async def through(self, method: str, call: Callable[[], Awaitable[T]], what: Any = None) -> T:
         if method in ("changes", "answers"):

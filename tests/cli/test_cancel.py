@@ -34,7 +34,7 @@ def test_a_run_that_another_process_drives_is_ended_there(shell: Shell) -> None:
     result = shell("cancel", "r1")
     assert (result.exit_code, result.stdout) == (0, "r1 was cancelled: orchestra show r1\n")
     stdout, _ = process.communicate(timeout=30)
-    assert (process.returncode, stdout) == (6, "r1 was cancelled: orchestra show r1\n")
+    assert (process.returncode, stdout) == (6, "r1 was cancelled: orchestra show r1 --target hanging.py\n")
 
 
 def test_a_run_whose_process_was_killed_is_ended_from_here(shell: Shell) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import pytest
 
-from orchestra_graph import Context, Graph, Question, State, add, append, ask, node, receive
+from orchestra_graph import Context, Graph, OpenQuestion, Question, State, add, append, ask, node, receive
+from orchestra_graph.store.locks import is_held
 from orchestra_graph.testing.clock import elapsed, run_virtually
 from orchestra_graph.testing.crash import CrashFailure, CrashReport, crash_everywhere
 
@@ -51,6 +52,13 @@ flow.start(begin)
 flow.chain(begin, sync, agree, ship)
 
 
+def look(question: OpenQuestion) -> Any:
+    """Somebody who looks into the world before he says whether a thing has happened."""
+    if question.node == "agree":
+        return True
+    return {"happened": True, "log": "shipped"} if question.id.partition("!")[0] in shipped else {"happened": False}
+
+
 def crash(graph: Graph[Any], **more: Any) -> CrashReport:
     """On virtual time."""
     return run_virtually(crash_everywhere(graph, Sheet(), **more))
@@ -63,7 +71,7 @@ def test_it_kills_at_each_commit_and_at_each_wait_and_says_how_often() -> None:
         shipped.clear()
         called.append("setup")
 
-    report = crash(flow, answers={"agree": True}, setup=setup, effects=lambda: len(shipped))
+    report = crash(flow, answers=look, setup=setup, effects=lambda: len(shipped))
     assert report.points == 2 * report.commits + report.waits
     assert report.commits >= 7
     assert len(called) == report.points + 1  # and the undisturbed one
@@ -73,6 +81,11 @@ def test_it_kills_at_each_commit_and_at_each_wait_and_says_how_often() -> None:
         f"flow: killed {report.points} times ({report.commits} commits, {report.waits} waits), always done;"
         f" cut off and called again: {report.interrupted}; finished and called again: 0"
     )
+
+
+def test_who_does_not_look_is_found_out() -> None:
+    with pytest.raises(CrashFailure, match="the effects are 2, not 1"):
+        crash(flow, answers={"agree": True}, setup=shipped.clear, effects=lambda: len(shipped))
 
 
 def test_a_run_that_nobody_answers_always_waits_for_the_same() -> None:
@@ -191,7 +204,8 @@ async def test_on_sqlite_it_is_the_same(tmp_path: Path) -> None:
     report = await crash_everywhere(quick, Sheet(), answers={"agree": True}, url=f"sqlite:///{tmp_path}/runs.db")
     assert report.outcome == "done"
     assert report.points + report.missed == 2 * report.commits + report.waits
-    assert [name for name in os.listdir(tmp_path) if "-owner-" in name] == []  # of the dead nobody is left
+    locks = [tmp_path / name for name in os.listdir(tmp_path) if "-owner-" in name]
+    assert not [lock for lock in locks if is_held(lock)]
 
 
 @node(writes="log")

@@ -8,9 +8,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from orchestra_graph import Context, Graph, Node, State, node
+from orchestra_graph import Context, Graph, Node, Retry, State, node
+from orchestra_graph.errors import StoreError
 
-__all__ = ["STEPS", "Job", "deadly", "held", "job", "stubborn"]
+__all__ = ["STEPS", "Job", "deadly", "held", "job", "paid", "stubborn"]
 
 STEPS = 10
 
@@ -46,6 +47,24 @@ job = Graph(Job, name="job")
 """Ten nodes in a line, each with an effect on a file."""
 job.chain(*(_step(number) for number in range(STEPS)))
 job.start("s0")
+
+
+def _paying(number: int) -> Node[Any]:
+    @node(name=f"s{number}", retry=Retry(attempts=20, first=0.2, on=StoreError))
+    async def pay(folder: Path, ctx: Context) -> None:
+        note(folder, ctx.run, f"s{number}", ctx.idempotency_key)
+        await asyncio.sleep(0.05)
+        async with ctx.transaction() as tx:
+            values = {"run": ctx.run, "node": ctx.node, "pid": os.getpid()}
+            await tx.execute("INSERT INTO effects (run, node, pid) VALUES (:run, :node, :pid)", values)
+
+    return pay
+
+
+paid = Graph(Job, name="paid")
+"""Ten nodes in a line, each with an effect on a file, and one on a table of the user's."""
+paid.chain(*(_paying(number) for number in range(STEPS)))
+paid.start("s0")
 
 
 @node(writes="by")

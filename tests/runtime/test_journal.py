@@ -38,6 +38,7 @@ EVENTS: list[ev.Event] = [
     ev.RunRetried(at=2.0, steps=3, seconds=4.0, turns=5),
     ev.RunRetried(at=2.0),
     ev.RunCancelled(at=2.0),
+    ev.RunMoved(at=2.0, fingerprint="f", version="2", was="e", was_version="1", changes=("x",), position={"a": 1}),
     ev.RunEnded(at=2.0, status="done"),
 ]
 

@@ -20,7 +20,6 @@ from orchestra_graph.testing.contract import Place, StoreContract
 from orchestra_graph.testing.contract.common import asked, bodies, question, row, started
 
 
-
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/runs.db"
