@@ -185,7 +185,7 @@ def _quoted(node: ast.expr) -> str:
 
 # -- the public names --------------------------------------------------------------------------------
 
-_FLOORS = {"graph": "Declaring graphs", "state": "Declaring state", "runtime": "Running"}
+_FLOORS = {"graph": "Declaring graphs", "state": "Declaring state", "runtime": "Running", "store": "Keeping runs"}
 
 
 _ALSO = "What they take and give"
@@ -196,6 +196,7 @@ _GIVEN = {
     "ErrorInfo": "core.events",
     "HistoryStep": "runtime.history",
     "Change": "runtime.history",
+    "Replay": "runtime.replay",
     "Explanation": "runtime.explain",
     "RunRecord": "core.record",
     "ActivationRecord": "core.record",

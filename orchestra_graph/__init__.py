@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from orchestra_graph.state.reducers import union as union
     from orchestra_graph.state.schema import State as State
     from orchestra_graph.state.schema import later as later
+    from orchestra_graph.store.keys import Keys as Keys
 
 __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "END",
@@ -105,6 +106,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "GraphError",
     "HistoryStep",
     "Item",
+    "Keys",
     "LimitReached",
     "Message",
     "Limits",
@@ -200,6 +202,7 @@ _LAZY = {
     "later": "state.schema",
     "Engine": "runtime.engine",
     "Run": "runtime.run",
+    "Keys": "store.keys",
     "Explanation": "runtime.explain",
     "HistoryStep": "runtime.history",
     "Cancelled": "runtime.outcomes",

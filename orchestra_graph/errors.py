@@ -108,7 +108,6 @@ __all__ = [
     "WrongAnswer",
     "WrongCursor",
     "nearest",
-    "without_password",
 ]
 
 

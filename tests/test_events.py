@@ -18,6 +18,8 @@ EXAMPLES: dict[str, Any] = {
     "question": "ask",
     "questions": ("ask",),
     "limit": "steps",
+    "origin": "other",
+    "step": 3,
     "allowed": 3,
     "status": "failed",
     "attempt": 2,
@@ -54,6 +56,8 @@ def said(event: events.RunEvent) -> str:
             return q
         case events.Waiting(questions=open_now):
             return open_now[0]
+        case events.RunForked(origin=text):
+            return text
         case events.RunRetried() | events.RunCancelled():
             return ""
         case events.Emitted(value=value):

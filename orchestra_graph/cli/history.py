@@ -53,6 +53,7 @@ def _facts(step: HistoryStep) -> dict[str, Any]:
         "node": step.node,
         "writes": list(step.writes),
         "status": step.status,
+        "reused": step.reused,
         "error": step.error,
         "key": step.key,
     }
@@ -70,4 +71,5 @@ def _lines(steps: list[HistoryStep]) -> list[str]:
 
 def _told(step: HistoryStep) -> str:
     told = step.error or (", ".join(step.writes) if step.key is None else f"step '{step.key}'")
-    return " ".join(told.split())
+    taken = "" if step.reused is None else f" (taken from {step.reused})"
+    return " ".join(f"{told}{taken}".split())

@@ -20,8 +20,10 @@ from orchestra_graph.cli.diff import diff
 from orchestra_graph.cli.doctor import doctor
 from orchestra_graph.cli.draw import draw
 from orchestra_graph.cli.errors import CommandError
+from orchestra_graph.cli.fork import fork
 from orchestra_graph.cli.history import history
 from orchestra_graph.cli.questions import questions
+from orchestra_graph.cli.replay import replay
 from orchestra_graph.cli.report import ExitCode, Report, print_error, print_report
 from orchestra_graph.cli.resume import resume
 from orchestra_graph.cli.retry import retry
@@ -30,6 +32,7 @@ from orchestra_graph.cli.runs import runs
 from orchestra_graph.cli.send import send
 from orchestra_graph.cli.settings import Settings, shared_options
 from orchestra_graph.cli.show import show
+from orchestra_graph.cli.testcase import testcase
 from orchestra_graph.cli.watch import watch
 from orchestra_graph.cli.worker import worker
 from orchestra_graph.errors import OrchestraError, RunKeyTaken, UnknownRun
@@ -179,8 +182,9 @@ def cli(ctx: click.Context, traceback: bool) -> None:
 
 
 cli.params += shared_options()
-_READING = (runs, show, watch, history, diff, questions)
-for _command in (check, draw, run, *_READING, answer, send, resume, retry, cancel, worker, db, doctor, completion):
+_READING = (runs, show, watch, history, diff, replay, testcase, questions)
+_ACTING = (answer, send, resume, retry, fork, cancel, worker)
+for _command in (check, draw, run, *_READING, *_ACTING, db, doctor, completion):
     cli.add_command(_command)
 add_completion_class(Bash)
 

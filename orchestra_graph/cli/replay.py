@@ -36,7 +36,7 @@ def replay(settings: Settings, key: str) -> Report:
     url = existing(settings)
 
     async def read() -> Replay:
-        async with Engine(url) as engine:
+        async with Engine(url, keys=settings.keys) as engine:
             return await (await engine.get(key, loaded.graph)).replay()
 
     found = asyncio.run(read())

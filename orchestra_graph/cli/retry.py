@@ -22,7 +22,8 @@ def retry(settings: Settings, key: str) -> Report:
     """Let a failed, stopped or dead run go on.
 
     It goes on from the failed nodes with new attempts, and keeps all that was done. One that a limit stopped gets the
-    same allowance once more; one that has killed its processes is tried again. It needs the code of the run's graph: --target, $ORCHESTRA_TARGET or pyproject.toml.
+    same allowance once more; one that has killed its processes is tried again. It needs the code of the run's graph:
+    --target, $ORCHESTRA_TARGET or pyproject.toml.
     """
     from orchestra_graph.cli.database import existing
     from orchestra_graph.cli.driving import code_of_run, drive

@@ -59,7 +59,7 @@ async def _sealed(settings: Settings, key: str, error: StoreSealed) -> Report:
     async with open_store(existing(settings)) as store:
         row = await find_run(store, key)
     hidden = f"encrypted (key '{error.key}')"
-    document = {
+    document: dict[str, Any] = {
         "run": {**run_facts(row), "ended": None, "steps": None},
         "activations": [],
         "why": [],
@@ -103,7 +103,7 @@ def _state(settings: Settings, seen: Seen) -> tuple[dict[str, Any] | None, str |
 def _lines(
     settings: Settings, seen: Seen, state: dict[str, Any] | None, hidden: str | None, target: Named | None
 ) -> list[str]:
-    from orchestra_graph.cli.telling import question_lines, value_lines
+    from orchestra_graph.cli.telling import question_lines, taken_line, value_lines
     from orchestra_graph.cli.words import bold, columns, printable
     from orchestra_graph.render import text_of
 
@@ -111,6 +111,9 @@ def _lines(
     errors = [f"{a.id}: {a.error}" for a in seen.record.activations if a.error and a.status in ("failed", "retrying")]
     if errors:
         lines += ["", bold("errors"), *(f"  {printable(line)}" for error in errors for line in error.splitlines())]
+    reused = [a.id for a in seen.record.activations if a.reused is not None]
+    if seen.row.origin is not None:
+        lines += ["", bold(f"fork of {printable(seen.row.origin)}"), f"  {printable(taken_line(reused))}"]
     stuck = [line for reason in seen.explanation.reasons for line in _said_only_here(reason)]
     if stuck:
         lines += ["", bold("what it is at" if seen.row.status == "running" else "why it does not go on"), *stuck]
@@ -142,8 +145,8 @@ def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[st
     match seen.row.status:
         case "running" if seen.row.owner is None:
             return [("nothing drives it; to go on:", settings.line("resume", key, target=target))]
-        case "running":
-            return [("if the process that drives it has died:", settings.line("resume", key, target=target))]
+        case "running" if not seen.explanation.driven:
+            return [("the process that drove it has died; to go on:", settings.line("resume", key, target=target))]
         case "failed" | "stopped" | "dead":
             return [("to go on from there:", settings.line("retry", key, target=target))]
         case "waiting" if not seen.questions:

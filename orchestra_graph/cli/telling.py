@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestra_graph.cli.config import Named
@@ -21,10 +21,12 @@ __all__ = [
     "question_facts",
     "question_lines",
     "state_facts",
+    "taken_line",
     "value_lines",
 ]
 
 _WIDE = 100
+_FEW = 8  # activations in one line
 _INDENT = "    "
 
 _CODES: Mapping[type, tuple[str, ExitCode]] = {
@@ -52,6 +54,7 @@ def activation_facts(record: ActivationRecord) -> dict[str, Any]:
         "ended": when(record.ended),
         "waiting_for": record.waiting_for,
         "error": record.error,
+        "reused": record.reused,
     }
 
 
@@ -123,6 +126,14 @@ def _complete(text: str, commands: Iterable[str], more: str) -> str:
 
 
 # -- for people --------------------------------------------------------------------------------------
+
+
+def taken_line(reused: Sequence[str]) -> str:
+    """Which activations of a fork were not run."""
+    if not reused:
+        return "nothing was taken from its log"
+    more = f" and {len(reused) - _FEW:,} more" if len(reused) > _FEW else ""
+    return f"taken from its log, not run: {', '.join(reused[:_FEW])}{more}"
 
 
 def question_lines(question: OpenQuestion, settings: Settings, target: Named | None = None) -> list[str]:

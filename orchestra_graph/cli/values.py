@@ -20,10 +20,10 @@ from orchestra_graph.runtime.outcomes import example_answer
 from orchestra_graph.state.codec import JsonCodec, codec_of, first_line
 from orchestra_graph.state.schema import Schema, State
 
-__all__ = ["readings", "start_state"]
+__all__ = ["field_values", "readings", "start_state"]
 
 _FIELD = re.compile(r"\s*([^\W\d]\w*)=(.*)", re.DOTALL)
-_INPUT = "--input takes a JSON object, @file (@- for the standard input), or field=value"
+_TAKES = "takes a JSON object, @file (@- for the standard input), or field=value"
 
 
 def readings(word: str) -> Iterator[Any]:
@@ -70,18 +70,40 @@ def start_state(graph: Graph[Any], inputs: Sequence[str]) -> State:
         raise BadInput(f"the input does not fit {schema.state.__name__}: {first_line(error)}") from None
 
 
-def _fields_in(text: str) -> Mapping[str, list[Any]]:
-    """The fields in one ``--input``, each with what it can mean."""
+def field_values(graph: Graph[Any], sets: Sequence[str]) -> dict[str, Any]:
+    """Whole values of some fields.
+
+    Args:
+        graph: The graph.
+        sets: Each ``field=value``, a JSON object or ``@file``; of a field that is given twice, the later one stands.
+
+    Raises:
+        BadInput: There is no such field, or a value does not fit it.
+        BadValue: It cannot be read.
+    """
+    schema = Schema.of(graph.compile().schema.state)
+    given: dict[str, list[Any]] = {}
+    for text in sets:
+        given.update(_fields_in(text, "--set"))
+    _check_known(schema, given)
+    codec = codec_of(schema)
+    return {name: _fitting(name, codec.fields[name], meant) for name, meant in given.items()}
+
+
+def _fields_in(text: str, option: str = "--input") -> Mapping[str, list[Any]]:
+    """The fields in one ``--input`` or ``--set``, each with what it can mean."""
     assigned = _FIELD.fullmatch(text)
     if assigned and text.lstrip()[:1] not in ("{", "@"):
         return {assigned[1]: list(_meanings(assigned[2]))}
     if not text.startswith("@") and text.lstrip()[:1] != "{":
-        raise BadValue(f"{_INPUT}, not {_shortened(text)!r}")
-    source = text[1:] if text.startswith("@") else "--input"
+        raise BadValue(f"{option} {_TAKES}, not {_shortened(text)!r}")
+    source = text[1:] if text.startswith("@") else option
     try:
         found = json.loads(_content(source) if text.startswith("@") else text)
     except json.JSONDecodeError as error:
-        raise BadValue(f"{source}:{error.lineno}:{error.colno}: this is no JSON: {error.msg}. {_INPUT}") from None
+        raise BadValue(
+            f"{source}:{error.lineno}:{error.colno}: this is no JSON: {error.msg}. {option} {_TAKES}"
+        ) from None
     if not isinstance(found, dict):
         raise BadValue(f"{source}: a JSON object is needed, whose keys are fields, not {_shortened(repr(found))}")
     return {name: [value] for name, value in found.items()}
@@ -105,12 +127,17 @@ def _fitting(name: str, codec: JsonCodec, meant: Sequence[Any]) -> Any:
     raise first
 
 
-def _check_names(schema: Schema, given: Mapping[str, object]) -> None:
-    kind = schema.state.__name__
+def _check_known(schema: Schema, given: Mapping[str, object]) -> None:
     for name in given:
         if name not in schema.fields:
             have = ", ".join(f"'{known}'" for known in schema.fields)
-            raise BadInput(f"{kind} has no field '{name}' (it has {have}).{nearest(name, list(schema.fields))}")
+            found = nearest(name, list(schema.fields))
+            raise BadInput(f"{schema.state.__name__} has no field '{name}' (it has {have}).{found}")
+
+
+def _check_names(schema: Schema, given: Mapping[str, object]) -> None:
+    kind = schema.state.__name__
+    _check_known(schema, given)
     missing = [name for name, spec in schema.fields.items() if spec.required and name not in given]
     if missing:
         listed = ", ".join(f"'{name}'" for name in missing)

@@ -33,6 +33,7 @@ def run_facts(row: RunRow) -> dict[str, Any]:
         "status": row.status,
         "started": when(row.created_at),
         "changed": when(row.updated_at),
+        "origin": row.origin,
     }
 
 

@@ -284,6 +284,7 @@ class RunForked:
         at: When.
         origin: The key of that run.
         step: The last row that is its.
+        known: How many rows its log had then: results in these may be taken.
         values: The update: whole values of fields, which all that is live sees from here on.
         steps: The limit on steps from here on.
         seconds: The limit on time.
@@ -295,6 +296,7 @@ class RunForked:
     at: float
     origin: str
     step: int
+    known: int = 0
     values: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
     seconds: float | None = None

@@ -90,6 +90,9 @@ def _update(run: RunState, event: ev.RunForked) -> None:
             run.closed.append(activation.question)
         activation.question = activation.to = activation.expires_at = None
         set_status(run, activation, "ready")
+    for activation in run.live.values():
+        if activation.steps and not set(event.values).isdisjoint(run.plan.nodes[activation.vertex].reads):
+            activation.steps = {}  # they were done on other values
 
 
 def _mended(run: RunState) -> bool:

@@ -66,6 +66,9 @@ def check_frozen(body: str, seq: int) -> None:
     frozen = _Frozen.model_validate_json(body)
     if frozen.seq != seq + 1:
         raise ValueError(f"it is of {frozen.seq} rows, and stands at row {seq}")
+    final = frozen.status in ("done", "cancelled") or frozen.result is not None or (frozen.halt and frozen.halt[5])
+    if not (frozen.live or frozen.waves or final):
+        raise ValueError("nothing in it is live, and it has not ended")
     left = MOST
     for packed in _packed(frozen):
         left -= _rows_in(packed, seq)
@@ -93,9 +96,8 @@ def _check_cell(cell: Mapping[str, Any]) -> None:
     if "row" in cell:
         seq, writer = cell["row"]
         _check_counts("a value", [seq] if writer == -seq else [seq, writer])  # -seq: by the update of a fork
-    elif "conflict" in cell:
-        if not isinstance(cell["why"], str) or not all(isinstance(name, str) for name in cell["conflict"]):
-            raise ValueError("a conflict is between texts")
+    elif "conflict" in cell and not all(isinstance(text, str) for text in (cell["why"], *cell["conflict"])):
+        raise ValueError("a conflict is between texts")
 
 
 def _rows_in(packed: Any, last: int) -> int:

@@ -27,10 +27,12 @@ from orchestra_graph.core.snapshot import ACTIVATION, freeze, thaw
 from orchestra_graph.core.step import Step
 from orchestra_graph.graph.edges import label_of
 from orchestra_graph.graph.plan import Plan, PlanNode
-from orchestra_graph.graph.topology import Discriminator, Stamp, passes_in
+from orchestra_graph.graph.topology import Coordinate, Discriminator, Stamp, passes_in
 
 __all__ = ["Obstacle", "Renames", "Translation", "ends_well", "moved", "translate"]
 
+_LAST_TURN = 2**62
+_LAST_ITEM: Coordinate = (((_LAST_TURN, (), 0),), 0)
 _MARK = re.compile(r"[@#~.(!]")  # what may follow the name of a node, or a turn, in an id
 
 
@@ -501,26 +503,36 @@ class _Mover:
             return [now, stamp, discriminator, *more]
         key = self.old.topology.key(vertex, stamp, discriminator)
         name = more[1] if more else activation_id(self.old.nodes[vertex].name, stamp, discriminator)
-        now, depth = self._last_before(vertex, stamp)
-        return [now, stamp[:depth], [], [self.run.seq, key, *more[:1]], name]
+        now, around = self._last_before(vertex, stamp)
+        return [now, around, [], [self.run.seq, key, *more[:1]], name]
 
-    def _last_before(self, vertex: int, stamp: Stamp) -> tuple[int, int]:
-        """What is there of the last vertex before one, in the order of one execution, with less or as much around it.
+    def _last_before(self, vertex: int, stamp: Stamp) -> tuple[int, Stamp]:
+        """What is still there of what came last before a vertex, in the order of one execution.
 
         Returns:
-            The vertex in the new form, and how many regions are around it.
+            A vertex of the new form, and a stamp: its own; or, where that was a loop or a body, one behind all of its.
         """
-        topology, there = self.old.topology, self.new.topology
-        place = topology.key(vertex, stamp, ())
-        found = [(topology.key(0, (), ()), 0, 0)]
-        for other in range(1, topology.size):
-            now, depth = self.forms.vertex(other), len(topology.chain[other])
-            if now is None or topology.chain[other] != topology.chain[vertex][:depth]:
+        old, found = self.old.topology, tuple[int, Stamp]((0, ()))
+        best: tuple[Any, ...] = ()
+        places = old.places(vertex)
+        for other in range(1, old.size):
+            now = self.forms.vertex(other)
+            depth = min(old.innermost(vertex, other), len(stamp))
+            inside = len(old.chain[other]) > depth
+            if (
+                now is None
+                or old.places(other)[depth] >= places[depth]
+                or self.forms.shared(other, now) < depth + inside
+            ):
                 continue
-            same = self.forms.shared(other, now) == depth == len(there.chain[now])
-            if same and (key := topology.key(other, stamp[:depth], ())) < place:
-                found.append((key, now, depth))
-        return max(found)[1:]
+            if not inside and len(self.new.topology.chain[now]) != depth:
+                continue
+            key = tuple(part for pair in zip(places, stamp[:depth], strict=False) for part in pair)
+            key = (*key, old.places(other)[depth])
+            if key > best:
+                last = (_LAST_TURN if old.is_loop(other, depth) else _LAST_ITEM,) if inside else ()
+                best, found = key, (now, (*stamp[:depth], *last))
+        return found
 
     # -- what was counted -----------------------------------------------------------------------------
 

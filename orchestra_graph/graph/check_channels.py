@@ -9,9 +9,25 @@ from orchestra_graph.graph.fits import fits
 from orchestra_graph.graph.plan import PlanNode
 from orchestra_graph.graph.signature import type_name
 from orchestra_graph.graph.subject import Subject
-from orchestra_graph.state.storable import unstorable
+from orchestra_graph.state.storable import secret_type_in, unstorable
 
-__all__ = ["messages_can_be_read"]
+__all__ = ["answers_hold_no_secret", "messages_can_be_read"]
+
+
+def answers_hold_no_secret(subject: Subject) -> Iterator[Problem]:
+    """What a person answers is stored, also where the field that it goes to takes anything."""
+    for node in subject.plan.nodes:
+        if node.kind != "ask" or node.index in subject.doubtful:
+            continue
+        why = secret_type_in(node.answer)
+        fields = [subject.plan.schema.fields[name] for name in node.writes.fields]
+        if why is not None and not any(secret_type_in(field.annotation) for field in fields):  # that is said there
+            yield Problem(
+                code="unstorable",
+                what=f"'{node.name}' asks for what cannot be stored: {why}",
+                mend="Ask for the name of the secret, and look it up in a resource",
+                where=node.where,
+            )
 
 
 def messages_can_be_read(subject: Subject) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from orchestra_graph.errors import Problem, nearest
@@ -46,9 +47,13 @@ def _names(
         yield Problem(
             code="migration-name",
             what=f"migrate('{one.version}') leads to the {kind} '{name}', which is not there.{nearest(name, known)}",
-            mend=f'{kind}s={{"...": "{next(iter(known), "name")}"}}   or None, where it is gone for good',
+            mend=f'{kind}s={{"...": "{_nearest(name, known)}"}}   or None, where it is gone for good',
             where=one.where,
         )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    return next(iter(get_close_matches(name, known, n=1)), known[-1])
 
 
 def _types(plan: Plan, one: Migration, later: Sequence[Migration]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TypeAlias
 
 from orchestra_graph.errors import Problem
-from orchestra_graph.graph.check_channels import messages_can_be_read
+from orchestra_graph.graph.check_channels import answers_hold_no_secret, messages_can_be_read
 from orchestra_graph.graph.check_joins import joins_get_all, lists_meet, races_end_all, tokens_stay_few
 from orchestra_graph.graph.check_losses import first_gets_enough, irreversible_is_let_end
 from orchestra_graph.graph.check_migrations import migrations_hold
@@ -48,6 +48,7 @@ CHECKS: tuple[Check, ...] = (
     irreversible_is_let_end,
     first_gets_enough,
     messages_can_be_read,
+    answers_hold_no_secret,
     migrations_hold,
 )
 

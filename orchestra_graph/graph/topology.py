@@ -201,6 +201,10 @@ class Topology:
             discriminator = (*discriminator, (0, (), step.in_edge))
         return kept, discriminator
 
+    def places(self, vertex: int) -> tuple[int, ...]:
+        """The places of the regions around a vertex in the order of one execution, and its own in the innermost."""
+        return self._position[vertex]
+
     def key(self, vertex: int, stamp: Stamp, discriminator: Discriminator) -> Key:
         """The place of an activation in the logical order."""
         parts: list[object] = []

@@ -28,6 +28,7 @@ from orchestra_graph.runtime.outcomes import example_answer
 from orchestra_graph.runtime.wellformed import object_in, reading
 from orchestra_graph.state.codec import JsonCodec, first_line, parse
 from orchestra_graph.state.reducers import Replace, operand_and_whole
+from orchestra_graph.state.storable import secret_in
 from orchestra_graph.store.base import QuestionRow
 
 __all__ = [
@@ -94,7 +95,13 @@ def _doubt_model(node: PlanNode) -> type[_Outcome]:
 def question_row(
     plan: Plan, run: int, key: str, activation: Activation, asked: Question[Any], at: float
 ) -> QuestionRow:
-    """What the store keeps of a question."""
+    """What the store keeps of a question.
+
+    Raises:
+        NotStorable: What the person should know has a secret in it.
+    """
+    if (secret := secret_in(asked.details)) is not None:
+        raise NotStorable("details", secret)
     codec = answer_codec(plan.nodes[activation.vertex])
     expires = None if asked.expires_in is None else at + asked.expires_in.total_seconds()
     return QuestionRow(

@@ -125,9 +125,9 @@ async def _read_large(store: Store, rows: Sequence[LogRow], run: str) -> dict[st
 def _value(found: str, text: str | None) -> Any:
     """The value of a blob."""
     if text is None:
-        raise Misfit(f"it is missing (blob {found:.64})")
+        raise Misfit(f"is missing (blob {found:.64})")
     if key_of(text) is None and hash_of(text) != found:
-        raise Misfit(f"it was altered: its hash is another one (blob {found:.64})")
+        raise Misfit(f"was altered: its hash is another one (blob {found:.64})")
     return parse(text)
 
 

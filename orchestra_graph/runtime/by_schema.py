@@ -9,6 +9,7 @@ naming the other twice, stand for more than can ever be looked at.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = ["MOST", "UnusableSchema", "wrong_by_schema"]
 
 MOST = 10_000
 """How many references in a schema are followed for one value."""
+
+_followed: ContextVar[Iterator[int]] = ContextVar("_followed")
 
 
 class UnusableSchema(ValueError):
@@ -36,27 +39,11 @@ def wrong_by_schema(schema: Any, value: Any) -> str | None:
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    followed = count()
-    base = jsonschema.Draft202012Validator
-
-    def follow(validator: Any, reference: Any, instance: Any, inside: Any) -> Iterator[Any]:
-        if next(followed) >= MOST:
-            raise UnusableSchema(f"more than {MOST:,} references have to be followed")
-        yield from base.VALIDATORS["$ref"](validator, reference, instance, inside)
-
-    extended = jsonschema.validators.extend(
-        base,
-        {
-            "$ref": follow,
-            "$dynamicRef": _refused("$dynamicRef"),
-            "pattern": _pattern,
-            "patternProperties": _refused("patternProperties"),
-        },
-    )
+    _followed.set(count())
     try:
-        base.check_schema(schema)
+        jsonschema.Draft202012Validator.check_schema(schema)
         # An empty registry: nothing is fetched.
-        validator = extended(schema, registry=Registry(), format_checker=jsonschema.FormatChecker())
+        validator = _careful()(schema, registry=Registry(), format_checker=jsonschema.FormatChecker())
         error = next(iter(validator.iter_errors(value)), None)
     except Unresolvable as found:
         raise UnusableSchema(f"it refers to {str(found.ref)[:80]!r}, which is not in it") from None
@@ -68,6 +55,29 @@ def wrong_by_schema(schema: Any, value: Any) -> str | None:
         return None
     place = ".".join(str(part) for part in error.absolute_path)
     return f"{place + ': ' if place else ''}{error.message}"
+
+
+@lru_cache(maxsize=1)
+def _careful() -> Any:
+    """The validator of JSON schemas, without what could take for ever."""
+    import jsonschema
+
+    own = {
+        "$ref": _follow,
+        "$dynamicRef": _refused("$dynamicRef"),
+        "pattern": _pattern,
+        "patternProperties": _refused("patternProperties"),
+    }
+    extend: Any = jsonschema.validators.extend
+    return extend(jsonschema.Draft202012Validator, own)
+
+
+def _follow(validator: Any, reference: Any, instance: Any, inside: Any) -> Iterator[Any]:
+    import jsonschema
+
+    if next(_followed.get()) >= MOST:
+        raise UnusableSchema(f"more than {MOST:,} references have to be followed")
+    yield from jsonschema.Draft202012Validator.VALIDATORS["$ref"](validator, reference, instance, inside)
 
 
 def _pattern(validator: Any, pattern: Any, instance: Any, inside: Any) -> Iterator[Any]:

@@ -121,7 +121,7 @@ def writes_in(plan: Plan, node: PlanNode, body: Mapping[str, Any]) -> tuple[dict
 
 
 def reads_of(invoker: Invoker, activation: Activation) -> bytes:
-    """What an activation reads, in a form that is the same in every process; what led to it counts where it is an error.
+    """What an activation reads, in a form that is the same in every process; an error that led there counts, too.
 
     Raises:
         Exception: It cannot be read, or has no form in JSON.

@@ -611,7 +611,7 @@ class Drive:
             return True
         epoch = row.epoch
         moved = epoch != self.epoch + 1  # somebody had it in between
-        self.epoch = epoch
+        self.epoch, self._claims = epoch, row.claims
         if row.fingerprint != self.invoker.plan.fingerprint:  # whoever had it has other code, with which it goes on
             self.over = True
             await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from orchestra_graph.clock import as_text
 from orchestra_graph.core.marking import Item
 from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import Activation, RunState, Wave, activation_id
+from orchestra_graph.errors import StoreError
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.topology import Stamp
 from orchestra_graph.runtime.forms import parts_of
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _FEW = 5  # how many of many alike are named
+_MANY = 1000  # runs without an owner that are looked through for one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +230,7 @@ class Explanation:
         run: The key of the run.
         graph: The name of its graph.
         status: How it stands.
-        driven: Whether an engine has it. Whether the process of that engine is still alive comes out when another one
-            wants to have it: ``orchestra resume``.
+        driven: Whether an engine has it that is alive, as far as the store can tell.
         reasons: What it waits for, or why it ended; empty for one that is done or was cancelled.
         commands: The lines to type next.
     """
@@ -265,26 +267,36 @@ async def explain(store: Store, row: RunRow, now: float) -> Explanation:
     run = [part.fold(store.url, row.key) for part in parts][-1]
     plan = run.plan
     asked = [OpenQuestion.of(q, store.url) for q in await store.questions(row.number)]
-    driven = row.owner is not None
+    driven = row.owner is not None and not await _has_lost_its_owner(store, row, now)
     reasons: tuple[Reason, ...] = ()
     if row.status == "dead":
         reasons = (Stop(why=note_of(row, store.url)["reason"]),)
     elif row.status not in ("done", "cancelled"):
         with reading(store.url, "what its log comes to", row.key):
             reasons = tuple(_Reasons(row.key, plan, run, driven, asked, now))
-    commands = () if store.url.startswith("memory:") else _commands(row, run, reasons)
+    commands = () if store.url.startswith("memory:") else _commands(row, run, reasons, driven)
     return Explanation(
         run=row.key, graph=row.graph, status=row.status, driven=driven, reasons=reasons, commands=tuple(commands)
     )
 
 
-def _commands(row: RunRow, run: RunState, reasons: Sequence[Reason]) -> list[str]:
+async def _has_lost_its_owner(store: Store, row: RunRow, now: float) -> bool:
+    """Whether the engine that drove it is dead: then it is among the runs that anybody may take."""
+    if row.status != "running":
+        return False
+    with suppress(StoreError):  # the file may be read-only
+        free = await store.due({row.graph: row.version}, now=now, limit=_MANY)
+        return any(other.number == row.number for other in free)
+    return False
+
+
+def _commands(row: RunRow, run: RunState, reasons: Sequence[Reason], driven: bool) -> list[str]:
     if row.status in ("failed", "stopped", "dead"):
         return [] if run.halt is not None and run.halt.final else [command_line("retry", row.key)]
     asked = [r.question.command for r in reasons if isinstance(r, PersonWaits) and not r.due]
     asked += [r.command for r in reasons if isinstance(r, MessageWaits)]
     idle = any(isinstance(r, Runs | RetryWaits) or (isinstance(r, PersonWaits) and r.due) for r in reasons)
-    return asked + ([command_line("resume", row.key)] if idle and row.owner is None else [])
+    return asked + ([command_line("resume", row.key)] if idle and not driven else [])
 
 
 class _Reasons:

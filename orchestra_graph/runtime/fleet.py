@@ -138,12 +138,14 @@ class Fleet:
             self._drive(plan, row, row.epoch, Loaded(run, Behind()), status="running")
         return row, created
 
-    async def _fork(self, plan: Plan, fork: Fork) -> tuple[RunRow, bool]:
+    async def _fork(self, plan: Plan, fork: Fork, *, drive: bool) -> tuple[RunRow, bool]:
         """Create a fork and drive it, or find the run that has its key."""
         row, created = await self.store.create(fork.new)
         if created:
             self._hooks.written(row, [fork.row])
-            if row.fingerprint == plan.fingerprint:
+            if not drive:
+                await self._release(row.number, row.epoch)
+            elif row.fingerprint == plan.fingerprint:
                 self._drive(plan, row, row.epoch, fork.loaded, status="running")
             else:
                 await self._taken(row, plan, None, None)

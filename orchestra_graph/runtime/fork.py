@@ -33,6 +33,7 @@ from orchestra_graph.runtime.forms import parts_of
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result
 from orchestra_graph.runtime.load import Behind, Loaded
+from orchestra_graph.runtime.outline import known_event
 from orchestra_graph.runtime.wellformed import fold
 from orchestra_graph.state.codec import first_line, parse
 from orchestra_graph.store.base import LogRow, NewRun, QuestionRow, RunRow, Store
@@ -110,9 +111,9 @@ async def fork_of(
         BadInput: The update does not fit.
         RunEnded: At that step the run was cancelled, or had failed so that nothing can mend it.
     """
-    rows = await _prefix(store, row, at)
+    rows, known = await _prefix(store, row, at)
     asked, answered = set[str](), set[str]()
-    parts = await parts_of(store, row, rows, plan)
+    parts = await parts_of(store, row, rows, plan, whole=at is None)
     for part in parts:
         for logged, event in part.rows:
             activation = part.run.live.get(getattr(event, "id", ""))
@@ -125,7 +126,7 @@ async def fork_of(
     values, fragments = accept_update(run.plan, update)
     if run.status == "cancelled":
         raise RunEnded(row.key, run.status, f"be forked at step {rows[-1].seq}: nothing is live there")
-    forked = _forked(run, row, values, limits, now, step=rows[-1].seq)
+    forked = _forked(run, row, values, limits, now, step=rows[-1].seq, known=known)
     own = log_row(run.seq, forked, fragments)
     evolve(run, forked)
     if run.status == "failed" and run.halt is not None and run.halt.final:
@@ -156,30 +157,31 @@ async def fork_of(
     return Fork(new, Loaded(run, behind), own.row)
 
 
-async def _prefix(store: Store, row: RunRow, at: int | None) -> list[LogRow]:
-    """The log up to a step."""
+async def _prefix(store: Store, row: RunRow, at: int | None) -> tuple[list[LogRow], int]:
+    """The log up to a step, and how many rows there are."""
+    rows = await store.log(row.number)
+    ended = next((logged.seq for logged in rows if logged.kind == "RunCancelled"), len(rows))
     if at is None:
-        rows = await store.log(row.number)
-        ended = next((logged.seq for logged in rows if logged.kind == "RunCancelled"), len(rows))
-        return rows[:ended]
-    rows = await store.log(row.number, upto=at) if at >= 0 else []
-    if at < 0 or len(rows) != at + 1:
-        raise UnknownStep(row.key, at, len(await store.log(row.number)) - 1)
-    return rows
+        return rows[:ended], len(rows)
+    if not 0 <= at < len(rows):
+        raise UnknownStep(row.key, at, len(rows) - 1)
+    return rows[: at + 1], len(rows)
 
 
 def _forked(
-    run: RunState, row: RunRow, values: Mapping[str, Any], limits: Limits | None, now: float, *, step: int
+    run: RunState, row: RunRow, values: Mapping[str, Any], limits: Limits | None, now: float, *, step: int, known: int
 ) -> ev.RunForked:
-    kept = limits or Limits(steps=run.steps_allowed, seconds=run.seconds_allowed, turns=run.turns_allowed)
+    old = run.steps_allowed, run.seconds_allowed, run.turns_allowed
+    steps, seconds, turns = old if limits is None else (limits.steps, limits.seconds, limits.turns)
     return ev.RunForked(
         at=now,
         origin=row.key,
         step=step,
+        known=known,
         values=values,
-        steps=kept.steps,
-        seconds=kept.seconds,
-        turns=kept.turns,
+        steps=steps,
+        seconds=seconds,
+        turns=turns,
         anew=limits is not None,
         code=codes_of(run.plan),
     )
@@ -237,14 +239,16 @@ class _Past:
     Attributes:
         row: The run.
         done: The activations that have finished, by id.
-        happened: Irreversible ones that were begun there, and did not fail.
+        happened: Irreversible ones (among others) that were begun there, or taken from elsewhere, and did not fail.
         defaults: What was made by default for a graph inside, by the activation that entered it.
+        forked: What made it a fork itself, or None.
     """
 
     row: RunRow
     done: dict[str, _Done] = field(default_factory=dict)
     happened: set[str] = field(default_factory=set)
     defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    forked: ev.RunForked | None = None
 
 
 class Taking(Protocol):
@@ -369,37 +373,51 @@ class Earlier:
 
     async def _read(self) -> list[_Past]:
         """The runs that this one comes from, the nearest first; one that is there no more ends the row."""
-        pasts, origin = list[_Past](), self._drive.row.origin
-        while origin is not None:
-            row = await self._drive.store.find(origin)
-            if row is None:
-                break
-            pasts.append(await _past_of(self._drive.store, row, self._drive.invoker))
-            origin = row.origin
+        store, pasts, forked = self._drive.store, list[_Past](), await self._forked()
+        while forked is not None and (row := await store.find(forked.origin)) is not None:
+            pasts.append(await _past_of(store, row, self._drive.invoker, forked.known))
+            forked = pasts[-1].forked
         return pasts
 
+    async def _forked(self) -> ev.RunForked | None:
+        """What made this run a fork: the last such row, for those before belong to the run that it was forked from."""
+        store, row = self._drive.store, self._drive.row
+        rows = [logged for logged in await store.log(row.number) if logged.kind == "RunForked"]
+        event = known_event(rows[-1], store.url, row.key)[0] if rows else None
+        return event if isinstance(event, ev.RunForked) else None
 
-async def _past_of(store: Store, row: RunRow, invoker: Invoker) -> _Past:
-    """Fold the log of a run, and note what each activation read when it finished."""
+
+async def _past_of(store: Store, row: RunRow, invoker: Invoker, known: int) -> _Past:
+    """Fold the first *known* rows of the log of a run, and note what each activation read when it finished."""
     past = _Past(row)
     try:
-        for part in await parts_of(store, row, await store.log(row.number), invoker.plan):
+        rows = await store.log(row.number)
+        for part in await parts_of(store, row, rows[:known], invoker.plan, whole=False):
             codes = ""  # of another form they say nothing; whoever moves a run says so anew
             for logged, event in part.rows:
                 codes = getattr(event, "code", "") or codes
                 _note(past, part.run, event, codes, invoker)
                 fold(part.run, logged, event, store.url, row.key)
+        for logged in rows[known:]:  # its results are not taken, but what cannot be undone has happened
+            _note_irreversible(past, known_event(logged, store.url, row.key)[0])
     except OrchestraError as error:
         _LOG.warning("the log of run %s cannot be used by its fork: %s", row.key, error)
     return past
 
 
-def _note(past: _Past, run: RunState, event: ev.Event, codes: str, invoker: Invoker) -> None:
-    """Note what is about to happen in an earlier run; what was done in another form of the graph is not taken."""
-    if isinstance(event, ev.NodeStarted):
+def _note_irreversible(past: _Past, event: ev.Event) -> None:
+    doubted = isinstance(event, ev.QuestionAsked) and event.doubt
+    if doubted or isinstance(event, ev.NodeStarted) or (isinstance(event, ev.NodeFinished) and event.reused):
         past.happened.add(event.id)
     elif isinstance(event, ev.NodeFailed | ev.DoubtSettled):
         past.happened.discard(event.id)
+
+
+def _note(past: _Past, run: RunState, event: ev.Event, codes: str, invoker: Invoker) -> None:
+    """Note what is about to happen in an earlier run; what was done in another form of the graph is not taken."""
+    _note_irreversible(past, event)
+    if isinstance(event, ev.RunForked):
+        past.forked = event
     elif isinstance(event, ev.NodeFinished) and event.id in run.live and run.plan is invoker.plan:
         activation, plan = run.live[event.id], run.plan
         code = code_at(plan, codes, activation.vertex)

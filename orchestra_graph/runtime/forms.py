@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestra_graph.core import events as ev
+from orchestra_graph.core.frozen import check_frozen
 from orchestra_graph.core.moving import moved
 from orchestra_graph.core.run import Move, RunState
 from orchestra_graph.core.snapshot import is_known, needed_by
@@ -145,6 +146,7 @@ async def state_after(store: Store, row: RunRow, logged: LogRow, plan: Plan | No
     event = known if plan is None else (await read_events(store, [logged], form, row.key))[0]
     assert isinstance(event, ev.RunMoved)
     with reading_row(logged, store.url, row.key):
+        check_frozen(json.dumps(event.position), logged.seq - 1)
         seqs = needed_by(event.position)
         moves = moves_in(event.position)
     named = as_seen(await store.rows(row.number, seqs), moves, store.url, row.key)
@@ -158,8 +160,12 @@ async def state_after(store: Store, row: RunRow, logged: LogRow, plan: Plan | No
 
 def moves_in(frozen: Mapping[str, Any]) -> list[Move]:
     """The moves that a position, or a snapshot, names."""
-    listed = frozen.get("moves", ())
-    return [Move(seq, form, version, fields, dict(edges)) for seq, form, version, fields, edges in listed]
+    found = []
+    for seq, form, version, fields, edges in frozen.get("moves", ()):
+        if not (isinstance(seq, int) and isinstance(form, str) and isinstance(version, str)):
+            raise Misfit("a move names no row and form")
+        found.append(Move(seq, form, version, object_in(fields, "the fields of a move"), dict(edges)))
+    return found
 
 
 async def begun_with(store: Store, row: RunRow, rows: Sequence[LogRow] = (), *, whole: bool = False) -> FormName:

@@ -97,6 +97,7 @@ _WRITERS: Mapping[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
     ev.RunForked: lambda e: {
         "origin": e.origin,
         "step": e.step,
+        "known": e.known,
         **_limits_out(e),
         "anew": e.anew or None,
         "code": e.code or None,
@@ -252,6 +253,7 @@ _READERS: Mapping[str, Callable[[float, Any, Plan | None], ev.Event]] = {
         at=at,
         origin=b["origin"],
         step=b["step"],
+        known=b.get("known", 0),
         values=_writes_in(b, p),
         **_limits_in(b),
         anew=b.get("anew", False),

@@ -83,7 +83,7 @@ async def _load_snapshot(store: Store, plan: Plan, row: RunRow) -> Loaded | None
         check_frozen(snapshot.body, snapshot.seq)
         frozen = json.loads(snapshot.body)
         seqs, moves = needed_by(frozen), moves_in(frozen)
-        form = FormName(frozen.get("fingerprint") or row.fingerprint, frozen.get("version") or row.version)
+        form = FormName(str(frozen.get("fingerprint") or row.fingerprint), str(frozen.get("version") or row.version))
     now = await plan_of(store, row, form, plan)
     rows = as_seen(await store.rows(row.number, seqs), moves, store.url, row.key)
     events = await read_events(store, rows, now, row.key)

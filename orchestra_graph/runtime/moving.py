@@ -168,7 +168,7 @@ class _Planner:
     def _may_move(self, run: RunState) -> None:
         row, plan = self.row, self.plan
         if row.pinned:
-            what = f"it is pinned to version '{row.version}' in the form that it has: this code is version '{plan.version}'"
+            what = f"it is pinned to version '{row.version}' as that was, and this code is version '{plan.version}'"
             raise GraphChanged(row.key, self.changes, why=[what], mends=[_old_code(row)])
         if any(move.fingerprint == plan.fingerprint for move in run.moves):
             what = f"it had this form before, and went on with that of version '{row.version}'"

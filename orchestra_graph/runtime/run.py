@@ -15,6 +15,7 @@ from orchestra_graph.core.record import RunStatus
 from orchestra_graph.core.run import RunState
 from orchestra_graph.errors import (
     AlreadyAnswered,
+    GraphChanged,
     LimitReached,
     RunCancelled,
     RunDead,
@@ -176,6 +177,7 @@ class Run(Reading[S]):
         update: Mapping[str, Any] | None = None,
         key: str | None = None,
         limits: Limits | None = None,
+        drive: bool = True,
     ) -> Run[S]:
         """Make another run out of this one as it stood after a step, and drive it. This run is not touched.
 
@@ -194,6 +196,7 @@ class Run(Reading[S]):
             key: A name for the fork. The same key gives the same fork again; None: one is made up.
             limits: How far it may go from there; None: as far as this run could. A limit that was reached there
                 begins anew.
+            drive: False: it is only made; whoever calls `resume`, `wait` or `result` drives it.
 
         Raises:
             UnknownStep: There is none with this number.
@@ -215,7 +218,7 @@ class Run(Reading[S]):
             limits=limits,
             now=engine.clock.now(),
         )
-        row, created = await to_the_end(engine._fork(plan, fork))
+        row, created = await to_the_end(engine._fork(plan, fork, drive=drive))
         if not created:
             await check_same_fork(engine.store, row, fork)
         return Run(engine, row, self._graph)
@@ -269,7 +272,7 @@ class Run(Reading[S]):
         if driven is not None and not driven.drive.over:
             driven.drive.hear(row)
         elif number in self._engine._ours:
-            with suppress(RunOwned):  # somebody else took it over meanwhile, and sees the answer
+            with suppress(RunOwned, GraphChanged):  # somebody else has it, or will, and sees the answer
                 await self.resume()
 
     async def _plan_at_hand(self, question: str | None = None) -> Plan | None:

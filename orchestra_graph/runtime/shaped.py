@@ -179,4 +179,3 @@ def _check_parents(parents: Sequence[int | None]) -> None:
             way[here] = None
             here = parents[here]
         good.update(way)
-

@@ -56,6 +56,8 @@ async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, 
     """
     if row.graph != plan.name:
         raise RunKeyTaken(row.key, f"it is a run of graph '{row.graph}', not '{plan.name}'")
+    if row.origin is not None:
+        raise RunKeyTaken(row.key, f"it is a fork of run '{row.origin}'")
     with reading(store.url, "its first log row", row.key):
         (first,) = await store.log(row.number, upto=0)
     stored = (await read_body(store, first, row.key))["writes"]

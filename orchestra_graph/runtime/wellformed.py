@@ -50,6 +50,8 @@ def _broken(url: str, what: str, error: Exception, run: str, text: object = "") 
     sealed = key_of(text) if isinstance(text, str) else None
     if sealed is not None:
         return StoreSealed(url, where, sealed)
+    if isinstance(error, Misfit) and str(error).startswith(("is ", "was ")):
+        return StoreBroken(url, f"{where} {_short(error, _LONG)}")
     said = str(error) if isinstance(error, OrchestraError | Misfit) else f"{type(error).__name__}: {error}"
     return StoreBroken(url, f"{where} cannot be read: {_short(said, _LONG)}")
 
@@ -252,3 +254,6 @@ _OF_TYPE: Mapping[Any, _Fits] = {
     ev.ErrorInfo: _error,
     Any: _anything,
 }
+
+for _kind in get_args(ev.Event):
+    _checks(_kind)  # now: annotations are read by evaluating them, which nothing does while a row is read

@@ -30,7 +30,7 @@ from pydantic_core import PydanticSerializationError, SchemaValidator, core_sche
 from orchestra_graph.errors import NotStorable
 from orchestra_graph.state.reducers import Replace
 from orchestra_graph.state.schema import FieldSpec, Schema
-from orchestra_graph.state.storable import adapter_of, unstorable
+from orchestra_graph.state.storable import adapter_of, secret_in, unstorable
 
 __all__ = ["Accepted", "Codec", "FieldCodec", "JsonCodec", "codec_of", "first_line", "unstorable"]
 
@@ -126,6 +126,8 @@ class JsonCodec:
                 self.name, f"{_short(checked)} does not come back from JSON: {first_line(error)}"
             ) from error
         if type(back) is not type(checked) or not (back == checked or repr(back) == repr(checked)):
+            if (secret := secret_in(checked)) is not None:
+                raise NotStorable(self.name, secret)
             raise NotStorable(self.name, f"{_short(checked)} comes back from JSON as {_short(back)}")
         return Accepted(back, data.decode())
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, EncodedBytes, SecretBytes, SecretStr
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-__all__ = ["adapter_of", "unstorable"]
+__all__ = ["adapter_of", "secret_in", "secret_type_in", "unstorable"]
 
 _CONFIG = ConfigDict(
     ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64", arbitrary_types_allowed=True
@@ -50,6 +50,37 @@ def unstorable(annotation: Any) -> str | None:
         unknown = said.partition("IsInstanceSchema (<class '")[2].partition("'")[0]
         return f"{unknown} has no form in JSON. Use a pydantic model or a dataclass" if unknown else said
     return None
+
+
+_SECRET = "is a secret, and a run's state is stored. Give it to the Engine as a resource"
+
+
+def secret_in(value: Any) -> str | None:
+    """Say why a value cannot be stored that is a secret or has one in it; None where there is none."""
+    todo, seen = [value], set[int]()
+    while todo:
+        part = todo.pop()
+        if isinstance(part, SecretStr | SecretBytes):
+            return f"a {type(part).__name__} {_SECRET}"
+        if isinstance(part, str | bytes | int | float | None) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Mapping):
+            todo += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple | set | frozenset | deque):
+            todo += part
+        elif isinstance(part, BaseModel) or (is_dataclass(part) and not isinstance(part, type)):
+            todo += getattr(part, "__dict__", {}).values() or [getattr(part, name) for name in _slots(part)]
+    return None
+
+
+def _slots(part: Any) -> list[str]:
+    return list(getattr(type(part), "__dataclass_fields__", ()))
+
+
+def secret_type_in(annotation: Any) -> str | None:
+    """Say why values of this type are secrets, or have some in them; None where they have none."""
+    return next((found for part in _parts(annotation, []) if (found := _is_secret(part)) is not None), None)
 
 
 def _label(annotation: Any) -> str:
@@ -95,7 +126,7 @@ def _members(annotation: Any) -> Mapping[str, Any]:
 
 def _is_secret(part: Any) -> str | None:
     if isinstance(part, type) and issubclass(part, SecretStr | SecretBytes):
-        return f"{part.__name__} is a secret, and a run's state is stored. Give it to the Engine as a resource"
+        return f"{part.__name__} {_SECRET}"
     return None
 
 

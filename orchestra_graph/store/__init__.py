@@ -25,7 +25,8 @@ def open_store(
     """The store that a URL names, for ``async with``.
 
     Args:
-        url: ``sqlite:///runs.db``; ``postgresql://user:password@host/database``; ``memory://`` or None for one that is gone with the object. A store is that store.
+        url: ``sqlite:///runs.db``; ``postgresql://user:password@host/database``; ``memory://`` or None for one that is
+            gone with the object. A store is that store.
         durability: See `SqliteStore`.
         clock: Where the time comes from.
         keys: What values are encrypted with; None: they are not.

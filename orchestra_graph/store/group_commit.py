@@ -69,8 +69,7 @@ class GroupCommit:
         self._queue: list[Job] = []
         self._in_flight = False
         self._flying: Sequence[Job] = ()
-        self._held_runs: dict[int, list[Job]] = {}
-        self._run_let_go: dict[int, asyncio.Future[None]] = {}
+        self._held_runs: dict[int, deque[Job | asyncio.Future[Any]]] = {}
         self._held = False
         self._holders = deque[asyncio.Future[None]]()
         self._landed: asyncio.Future[None] | None = None  # made by `finish`
@@ -109,33 +108,52 @@ class GroupCommit:
             self._next()
         return future
 
-    async def hold_run(self, run: int) -> None:
-        """Wait until all is done that was queued for the log of a run, and keep back what comes from now on.
+    def hold_run(self, run: int) -> asyncio.Future[Any]:
+        """Keep back what comes from now on for the log of a run, in favour of one who writes to it in another way.
 
-        Others may be stored meanwhile. See `let_go_run`.
+        Others may be stored meanwhile.
+
+        Returns:
+            Done when all is done that was queued before; then it is the caller's turn, until `let_go_run`.
         """
-        while True:
-            if run in self._held_runs:
-                await asyncio.wait([self._run_let_go.setdefault(run, self._loop.create_future())])
-                continue
-            before = [job.future for job in (*self._flying, *self._queue) if job.chain == run]
-            if not before:
-                break
-            await asyncio.wait(before)
-        self._held_runs[run] = []
+        turn = self._loop.create_future()
+        if run in self._held_runs:
+            self._held_runs[run].append(turn)
+        else:
+            self._held_runs[run] = deque()
+            self._turn_behind(turn, [job.future for job in (*self._flying, *self._queue) if job.chain == run])
+        return turn
 
     def let_go_run(self, run: int, error: BaseException | None = None) -> None:
         """Go on with a run that was held. With *error* what was kept back fails with it: see rule 4."""
-        jobs = self._held_runs.pop(run)
-        if error is None:
-            self._queue += jobs
-        else:
-            for job in jobs:
-                self._tell(job.future, Failed(error))
-        waiting = self._run_let_go.pop(run, None)
-        if waiting is not None:
-            waiting.set_result(None)
+        kept, before = self._held_runs.pop(run), list[asyncio.Future[Any]]()
+        while kept:
+            behind = kept.popleft()
+            if error is not None:
+                self._tell(behind if isinstance(behind, asyncio.Future) else behind.future, Failed(error))
+            elif isinstance(behind, asyncio.Future):
+                self._held_runs[run] = kept
+                self._turn_behind(behind, before)
+                break
+            else:
+                self._queue.append(behind)
+                before.append(behind.future)
         self._next()
+
+    def _turn_behind(self, turn: asyncio.Future[Any], before: Sequence[asyncio.Future[Any]]) -> None:
+        left = sum(not future.done() for future in before)
+
+        def done(_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0 and not turn.done():
+                turn.set_result(None)
+
+        for future in before:
+            if not future.done():
+                future.add_done_callback(done)
+        if not left:
+            turn.set_result(None)
 
     async def hold(self) -> None:
         """Have nothing sent off until `let_go`: somebody else writes. Whoever asks first holds first.

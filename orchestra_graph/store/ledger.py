@@ -156,7 +156,8 @@ class Ledger:
         db.execute(self._sql.ADD_GRAPH, (new.fingerprint, new.shape))
         run = (new.key, new.graph, new.version, new.fingerprint, "running", new.at, new.at, 1, self._identity.id, "")
         more = (new.storage, 0, int(new.pinned))
-        [(number,)] = db.execute(self._sql.ADD_RUN, (*run, *more, 0, None, new.origin)).fetchall()
+        [(given,)] = db.execute(self._sql.ADD_RUN, (*run, *more, 0, None, new.origin)).fetchall()
+        number = self._unused(db, given)
         if origin is not None:
             db.execute(self._sql.COPY_USES, (number, run_row(origin).number))
         self._add_blobs(db, number, new.blobs)
@@ -238,6 +239,7 @@ class Ledger:
                 self._sql.REMOVE_RUNS,
             ):
                 db.execute(remove, (numbers,))
+            self._remember(db, max(number for number, _ in gone))
         return [key for _, key in gone]
 
     def tidy(self, db: Database, over: Over) -> int:
@@ -304,6 +306,13 @@ class Ledger:
 
     def _is_alive(self, db: Database, engine: str) -> bool:
         return self._identity.is_alive(engine)
+
+    def _unused(self, db: Database, number: int) -> int:
+        """The number of a new run, which no run ever had: *number*, or another one that it was given instead."""
+        return number
+
+    def _remember(self, db: Database, number: int) -> None:
+        """Runs up to this number have been removed."""
 
     def _sign_in(self, db: Database) -> None:
         """Become somebody who can own a run. The first time, tidy up after those who died."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from orchestra_graph.clock import Clock
 from orchestra_graph.core.record import RunStatus
@@ -73,7 +73,7 @@ class MemoryStore:
         self._next_beat: asyncio.TimerHandle | None = None
         self._closed = "the store is not open. Use it inside of   async with store:"
 
-    async def __aenter__(self) -> MemoryStore:
+    async def __aenter__(self) -> Self:
         """Open, as a new engine."""
         if self.engine is not None:
             raise StoreError(self.url, "this store is open already. Make another one:   MemoryStore(store.database)")
@@ -163,8 +163,7 @@ class MemoryStore:
         self, *, before: float, status: Collection[RunStatus], graph: str | None = None, limit: int = 100
     ) -> list[str]:
         """See `Store.prune`."""
-        self._opened()
-        return self.database.prune(before, status, graph, limit)
+        return self.database.prune(self._opened(), before, status, graph, limit)
 
     async def tidy(self, *, now: float, limit: int = 1000) -> int:
         """See `Store.tidy`."""
@@ -210,8 +209,7 @@ class MemoryStore:
 
     async def due(self, graphs: Mapping[str, str], *, now: float, limit: int = 100) -> list[RunRow]:
         """See `Store.due`."""
-        self._opened()
-        return self.database.due(graphs, now, limit)
+        return self.database.due(self._opened(), graphs, now, limit)
 
     async def shape(self, fingerprint: str) -> str | None:
         """See `Store.shape`."""

@@ -125,9 +125,16 @@ class MemoryDatabase:
         self.engines.pop(engine, None)
         for kept in self.runs.values():
             if kept.row.owner == engine:
-                kept.row = replace(kept.row, owner=None)
-                # It may have been claimed for an answer that nobody has looked at.
-                kept.news |= kept.row.status == "waiting"
+                _give_up(kept)
+
+    def bury_the_dead(self, me: str) -> None:
+        """Take from the engines that died what they own."""
+        dead = [kept for kept in self.runs.values() if kept.row.owner not in (None, me) and not self._is_driven(kept)]
+        for kept in dead:
+            _give_up(kept)
+            kept.row = replace(kept.row, claims=kept.row.claims + 1)
+        if dead:
+            self._changed()
 
     def expire(self, engine: str) -> None:
         """The lease of an engine is over now; one that has none is dead."""
@@ -191,7 +198,7 @@ class MemoryDatabase:
                 kept.news = False
                 self._changed()
             return row
-        if row.owner is not None and self.is_alive(row.owner):
+        if self._is_driven(kept):
             raise RunOwned(row.key, os.getpid(), platform.node())
         died = row.owner is not None
         kept.row = replace(row, owner=engine, epoch=row.epoch + 1, claims=row.claims + died)
@@ -214,17 +221,14 @@ class MemoryDatabase:
             self.shapes.setdefault(change.form.fingerprint, change.form.shape)
         self._changed()
 
-    def due(self, graphs: Mapping[str, str], now: float, limit: int) -> list[RunRow]:
+    def due(self, engine: str, graphs: Mapping[str, str], now: float, limit: int) -> list[RunRow]:
         """See `Store.due`."""
-        found = [kept.row for kept in self.runs.values() if self._is_due(kept, now) and _may_drive(kept.row, graphs)]
+        self.bury_the_dead(engine)
+        found = [kept.row for kept in self.runs.values() if _is_due(kept, now) and _may_drive(kept.row, graphs)]
         return sorted(found, key=lambda row: (row.updated_at, row.number))[:limit]
 
-    def _is_due(self, kept: Kept, now: float) -> bool:
-        row = kept.row
-        if row.status not in ("running", "waiting") or (row.owner is not None and self.is_alive(row.owner)):
-            return False
-        # An owner that died may have claimed it for an answer that it never looked at.
-        return row.status == "running" or kept.news or row.owner is not None or is_over(kept.due_at, now)
+    def _is_driven(self, kept: Kept) -> bool:
+        return kept.row.owner is not None and self.is_alive(kept.row.owner)
 
     def _known(self, run: int) -> Kept:
         kept = self.runs.get(run)
@@ -330,12 +334,15 @@ class MemoryDatabase:
 
     # -- what nobody needs any more ------------------------------------------------------------------
 
-    def prune(self, before: float, status: Collection[RunStatus], graph: str | None, limit: int) -> list[str]:
+    def prune(
+        self, engine: str, before: float, status: Collection[RunStatus], graph: str | None, limit: int
+    ) -> list[str]:
         """See `Store.prune`."""
+        self.bury_the_dead(engine)
 
         def may_go(row: RunRow) -> bool:
             fits = row.status in status and row.updated_at < before and graph in (None, row.graph)
-            return fits and row.status != "running" and (row.owner is None or not self.is_alive(row.owner))
+            return fits and row.status != "running" and row.owner is None
 
         old = [kept.row for kept in self.runs.values() if may_go(kept.row)]
         gone = sorted(old, key=lambda row: (row.updated_at, row.number))[:limit]
@@ -398,6 +405,19 @@ class MemoryDatabase:
         self._changed()
         for answers in self._answers:
             answers.happened()
+
+
+def _give_up(kept: Kept) -> None:
+    kept.row = replace(kept.row, owner=None)
+    # It may have been claimed for an answer that nobody has looked at.
+    kept.news |= kept.row.status == "waiting"
+
+
+def _is_due(kept: Kept, now: float) -> bool:
+    status = kept.row.status
+    if kept.row.owner is not None or status not in ("running", "waiting"):
+        return False
+    return status == "running" or kept.news or is_over(kept.due_at, now)
 
 
 def _may_drive(row: RunRow, graphs: Mapping[str, str]) -> bool:

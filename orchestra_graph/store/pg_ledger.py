@@ -63,7 +63,11 @@ class PgLedger(Ledger):
     def _is_alive(self, db: Any, engine: str) -> bool:
         if engine == self._member.id:
             return True
-        return db.execute(pg_sql.IS_ALIVE, (engine,)).fetchone() is not None
+        if db.execute(pg_sql.IS_ALIVE, (engine,)).fetchone() is not None:
+            return True
+        # It may only stand still, and hold locks that its successor needs, on tables of users, too.
+        db.execute(pg_sql.END_SESSIONS, (session_name(engine),))
+        return False
 
     def _sign_in(self, db: Any) -> None:
         me = self._member
@@ -74,8 +78,3 @@ class PgLedger(Ledger):
         # Each time: the transaction that did it first may not have been stored.
         db.execute(pg_sql.SIGN_IN, (me.id, me.pid, me.host, self._clock.now(), me.lease))
         me.signed_in, me.lapsed = True, False
-
-    def _bury(self, db: Any, engine: str) -> None:
-        """Take what a dead engine owns, and the locks of a process that only stands still."""
-        db.execute(pg_sql.END_SESSIONS, (session_name(engine),))
-        super()._bury(db, engine)

@@ -37,6 +37,8 @@ __all__ = ["PgTransaction", "Slots"]
 
 T = TypeVar("T")
 
+_CANCEL = 0.05  # seconds between two looks at a statement that is to be stopped
+
 
 class _Slot:
     """A connection for one transaction after the other."""
@@ -149,7 +151,7 @@ class PgTransaction:
         self._slots = slots
         self._connection: psycopg.Connection[Any] | None = None
         self._number: Any = None  # the server's, of the transaction
-        self._busy = False
+        self._asked = self._answered = 0  # statements; the second is counted in the thread
         self._over = False
         self._broken: StoreError | None = None
 
@@ -174,49 +176,58 @@ class PgTransaction:
             return
         self._over = True
         try:
-            connection = self._connection
-            if self._busy and connection is not None:
-                with contextlib.suppress(psycopg.Error):
-                    await asyncio.to_thread(connection.cancel_safe, timeout=5.0)
-            await self.slot.door.ask(self._roll_back)
+            done = self.slot.door.ask(self._roll_back)
+            while not done.done():
+                await asyncio.wait([done], timeout=_CANCEL)
+                connection = self._connection
+                if connection is not None and self._asked != self._answered:
+                    with contextlib.suppress(psycopg.Error):
+                        await asyncio.to_thread(connection.cancel_safe, timeout=5.0)
+            done.result()
         finally:
             self._slots.ended(self)
 
-    async def store(self, change: Append) -> None:
+    async def store(self, change: Append, turn: asyncio.Future[Any]) -> None:
         """Append, and commit all of it. Not to be cancelled.
+
+        Args:
+            change: The change.
+            turn: From `GroupCommit.hold_run`, of the run.
 
         Raises:
             StoreError: Nothing was stored: neither the change, nor what the node did.
             Fenced: The same.
         """
-        if self._over:
-            raise StoreError(self._slots.target.url, "this transaction has ended")
-        if self._broken is not None:
-            raise self._broken
-        self._over = True
-        writer = self._slots.writer
-        await writer.hold_run(change.run)
+        try:
+            await turn
+        except BaseException:  # what was to be stored before failed
+            await self.rollback()
+            raise
         failed: BaseException | None = None
         try:
-            await self.slot.door.ask(lambda: self._append(change))
+            self._check_usable()
+            self._over = True
+            try:
+                await self.slot.door.ask(lambda: self._append(change))
+            finally:
+                self._slots.ended(self)
         except (Exception, Fenced) as error:
             failed = self._own(error)
             raise failed from error
         finally:
-            writer.let_go_run(change.run, failed)
-            self._slots.ended(self)
+            self._slots.writer.let_go_run(change.run, failed)
         self._slots.committed()
 
-    async def _ask(self, work: Callable[[], T]) -> T:
+    def _check_usable(self) -> None:
         if self._over:
             raise StoreError(self._slots.target.url, "this transaction has ended")
         if self._broken is not None:
             raise self._broken
-        self._busy = True
-        try:
-            found = await self.slot.door.ask(lambda: self._safely(work))
-        finally:
-            self._busy = False
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        self._check_usable()
+        self._asked += 1
+        found: T | StoreError = await self.slot.door.ask(lambda: self._safely(work))
         if isinstance(found, StoreError):
             self._broken = found
             raise found
@@ -256,8 +267,11 @@ class PgTransaction:
         """What came of it, or why nothing of the transaction can be stored any more."""
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-        url, cause = self._slots.target.url, None
+        url = self._slots.target.url
+        cause: BaseException | None = None
         try:
+            if self._over:
+                return StoreError(url, "this transaction has ended")
             if self._is_open():
                 done = work()
                 if self._is_open():
@@ -273,6 +287,8 @@ class PgTransaction:
             )
         except (SQLAlchemyError, ValueError, TypeError, AttributeError) as error:
             found, cause = StoreError(url, f"a statement cannot be run: {error}"), error
+        finally:
+            self._answered += 1
         if cause is not None:
             found.__cause__ = cause
         return found

@@ -150,7 +150,8 @@ class PostgresStore(SqlStore):
     async def _append_within(self, opened: _Open, change: Append, within: Transaction) -> None:
         if not isinstance(within, PgTransaction):
             raise StoreError(self.url, "the transaction that the change is to be stored in is one of another store")
-        await to_the_end(within.store(change))
+        turn = opened.writer.hold_run(change.run)  # in the order of the calls
+        await to_the_end(within.store(change, turn))
 
     # -- transactions of nodes -----------------------------------------------------------------------
 

@@ -163,3 +163,6 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     # The years 1 to 9999: what is shown as a date.
     float: (lambda value: type(value) in (float, int) and -62_135_596_800 <= value < 253_402_300_800, "a time"),
 }
+
+for _kind in _Row.__constraints__:
+    _columns(_kind)  # now: annotations are read by evaluating them, which nothing does while a row is read

@@ -25,7 +25,7 @@ class SchemaState:
 
     @property
     def state(self) -> Literal["ok", "older", "missing"]:
-        """How the two go together. (A newer one is an error.)"""
+        """How the two go together; a newer one is an error."""
         if self.found is None:
             return "missing"
         return "ok" if self.found == self.needed else "older"

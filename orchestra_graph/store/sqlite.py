@@ -24,12 +24,12 @@ from orchestra_graph.store.changes import Changes, Watch
 from orchestra_graph.store.door import open_connection
 from orchestra_graph.store.faults import store_error
 from orchestra_graph.store.identity import Identity
-from orchestra_graph.store.ledger import Ledger
 from orchestra_graph.store.migrate import bring_up_to_date
 from orchestra_graph.store.patience import to_the_end
 from orchestra_graph.store.place import sqlite_path
 from orchestra_graph.store.readers import Readers
 from orchestra_graph.store.sql_store import Opened, SqlStore
+from orchestra_graph.store.sqlite_ledger import SqliteLedger
 from orchestra_graph.store.statements import SQLITE
 from orchestra_graph.store.transaction import SqliteTransaction, Transactions
 from orchestra_graph.store.writer import Durability, Writer
@@ -42,6 +42,7 @@ _POLL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Open(Opened):
+    writer: Writer
     connection: aiosqlite.Connection  # the writer's
     identity: Identity
     transactions: Transactions
@@ -120,10 +121,15 @@ class SqliteStore(SqlStore):
 
     async def compact(self) -> None:
         """See `Store.compact`: the file is written anew."""
+        opened = self._now()
+        assert isinstance(opened, _Open)
+        await opened.writer.hold()  # a node's transaction is on another connection, and must be over
         try:
-            await self._now().writer.ask(_compact)
+            await opened.writer.ask(_compact)
         except sqlite3.Error as error:
             raise store_error(self.url, error) from error
+        finally:
+            opened.writer.let_go()
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class SqliteStore(SqlStore):
             raise store_error(self.url, error) from error
         watch = Watch(lambda: writer.ask(_data_version), version, (changes, answers), _POLL)
         identity = Identity(self._path, self.url)
-        ledger = Ledger(self.url, identity, self._clock, SQLITE)
+        ledger = SqliteLedger(self.url, identity, self._clock, SQLITE)
         transactions = Transactions(self._path, self.url, writer, ledger, self._busy_timeout, changes.happened)
         return _Open(readers, ledger, writer, changes, answers, watch, connection, identity, transactions)
 

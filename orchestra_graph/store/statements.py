@@ -208,9 +208,12 @@ def _size(table: Any, *texts: Any) -> Callable[[Dialect], Any]:
     ).select_from(table)
 
 
-_empty, _zero, _one = (literal_column(text) for text in ("''", "0", "1"))
+_empty: ColumnElement[str] = literal_column("''")
+_zero: ColumnElement[int] = literal_column("0")
+_one: ColumnElement[int] = literal_column("1")
 _most = bindparam("most", type_=BigInteger)
-_running, _waiting = literal_column("'running'"), literal_column("'waiting'")
+_running: ColumnElement[str] = literal_column("'running'")
+_waiting: ColumnElement[str] = literal_column("'waiting'")
 
 _EVENT = ("run", "seq", "kind", "at", "body")
 _GRAPH = ("fingerprint", "shape")
@@ -233,6 +236,8 @@ _message = and_(inbox.c.run == bindparam("b_run"), inbox.c.name == bindparam("b_
 _messages = SELECT_MESSAGES.order_by(inbox.c.id)
 _messages_of_run = _messages.where(inbox.c.run == bindparam("b_run"))
 _my_messages = _messages.join(runs, runs.c.id == inbox.c.run).where(runs.c.owner == bindparam("who"))
+_unused_blob = ~exists().where(blob_uses.c.hash == blobs.c.hash)
+_unused_form = ~exists().where(runs.c.fingerprint == graphs.c.fingerprint)
 # What a run that waits was claimed for may not have been looked at.
 _given_up = {"owner": null(), "news": case((runs.c.status == _waiting, _one), else_=runs.c.news)}
 
@@ -434,21 +439,19 @@ class Statements:
     REMOVE_USES = Statement(_remove_of_run(blob_uses), "runs")
     REMOVE_RUNS = Statement(lambda d: delete(runs).where(d.among(runs.c.id, "runs")), "runs")
     OVER = Statement(
-        select(node_cache.c.key)
-        .where(node_cache.c.expires_at <= bindparam("now"))
-        .limit(_most)
-        .offset(_zero),
+        select(node_cache.c.key).where(node_cache.c.expires_at <= bindparam("now")).limit(_most).offset(_zero),
         "now",
         "most",
     )
     NAMING = Statement(select(node_cache.c.body).where(node_cache.c.body.like(literal_column("'%\"blobs\":%'"))))
-    IDLE_BLOBS = Statement(select(blobs.c.hash).where(~exists().where(blob_uses.c.hash == blobs.c.hash)))
-    IDLE_FORMS = Statement(
-        select(graphs.c.fingerprint).where(~exists().where(runs.c.fingerprint == graphs.c.fingerprint))
-    )
+    # Those that somebody is about to use are left out; whether one is used is looked at again when it is locked.
+    IDLE_BLOBS = Statement(select(blobs.c.hash).where(_unused_blob).with_for_update(skip_locked=True))
+    IDLE_FORMS = Statement(select(graphs.c.fingerprint).where(_unused_form).with_for_update(skip_locked=True))
     REMOVE_CACHED = Statement(lambda d: delete(node_cache).where(d.among(node_cache.c.key, "names")), "names")
-    REMOVE_BLOBS = Statement(lambda d: delete(blobs).where(d.among(blobs.c.hash, "names")), "names")
-    REMOVE_FORMS = Statement(lambda d: delete(graphs).where(d.among(graphs.c.fingerprint, "names")), "names")
+    REMOVE_BLOBS = Statement(lambda d: delete(blobs).where(d.among(blobs.c.hash, "names"), _unused_blob), "names")
+    REMOVE_FORMS = Statement(
+        lambda d: delete(graphs).where(d.among(graphs.c.fingerprint, "names"), _unused_form), "names"
+    )
 
     # How much there is.
     SIZE_OF_RUNS = Statement(_size(runs, runs.c.note))

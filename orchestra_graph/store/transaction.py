@@ -49,6 +49,7 @@ _ON_TABLE = frozenset(  # where the table is the second thing that is named
     }
 )
 _PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"})
+_AGAIN = 0.05  # seconds after which a statement that goes on is told once more to stop
 _DEFERRED = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%deferrable%'"
 
 
@@ -129,6 +130,11 @@ class Transactions:
     # -- for a transaction ---------------------------------------------------------------------------
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection yet."""
+        return self._connection is not None
+
+    @property
     def database(self) -> sqlite3.Connection:
         """The connection; to be used in its thread only."""
         assert self._connection is not None
@@ -202,7 +208,7 @@ class SqliteTransaction:
 
     def __init__(self, transactions: Transactions):
         self.transactions = transactions
-        self._over = False
+        self._over = self._ending = False
         self._broken: StoreError | None = None
 
     async def execute(self, statement: Any, parameters: Any = None) -> list[Any]:
@@ -219,9 +225,13 @@ class SqliteTransaction:
             return
         self._over = True
         try:
-            if self.transactions._connection is not None:
-                self.transactions.database.interrupt()  # whatever a statement is at
-                await self.transactions.ask(self._roll_back)
+            if self.transactions.is_connected:
+                ended = self.transactions.ask(self._roll_back)
+                while not ended.done():  # a statement that is just about to begin would not hear the first call
+                    if not self._ending:
+                        self.transactions.database.interrupt()
+                    await asyncio.wait((ended,), timeout=_AGAIN)
+                ended.result()
         finally:
             self.transactions.ended(self, wrote=False)
 
@@ -274,6 +284,8 @@ class SqliteTransaction:
         url, found = self.transactions.url, None
         cause: Exception | None = None
         try:
+            if self._over:
+                return self._gone()
             done = work()
             if self.transactions.database.in_transaction:
                 return done
@@ -332,6 +344,7 @@ class SqliteTransaction:
         return None
 
     def _roll_back(self) -> None:
+        self._ending = True
         database = self.transactions.database
         database.set_authorizer(None)
         if database.in_transaction:

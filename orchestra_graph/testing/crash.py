@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -53,7 +54,7 @@ from orchestra_graph.testing.acting import (
     settled_in,
 )
 from orchestra_graph.testing.around import WRITES, Around
-from orchestra_graph.testing.clock import VirtualClock
+from orchestra_graph.testing.clock import VirtualClock, VirtualLoop
 from orchestra_graph.testing.process import Process, processes
 
 __all__ = ["CrashFailure", "CrashReport", "crash_everywhere"]
@@ -128,8 +129,9 @@ async def crash_everywhere(
     ignore: Collection[str] = (),
     only: str | None = None,
     most: int | None = None,
+    seed: int = 0,
     threads: int = 0,
-    timeout: float = 60.0,  # noqa: ASYNC109
+    timeout: float | None = None,  # noqa: ASYNC109
 ) -> CrashReport:
     """Kill a run of *graph* at every commit and every wait, each time another run, and compare how they end.
 
@@ -148,9 +150,11 @@ async def crash_everywhere(
         effects: Gives what a run has left in the world outside; must be equal for all.
         ignore: Fields that may differ: times, say.
         only: Just one point, such as ``"after 7"``.
-        most: At most so many points, spread evenly; None: all of them.
+        most: At most so many points, drawn by chance; None: all of them.
+        seed: Of that chance.
         threads: How many sync nodes may run at once, in threads; 0: they run in the event loop.
-        timeout: Seconds after which a run that has not come to rest counts as stuck.
+        timeout: Seconds after which a run that has not come to rest counts as stuck; None: a minute, or a day of
+            virtual time.
 
     Returns:
         What was done.
@@ -164,7 +168,7 @@ async def crash_everywhere(
         if usual.problem is not None:
             raise CrashFailure(graph.name, "never", "the undisturbed run", [usual.problem], "await run.wait()")
         timed = is_timed(graph.compile())
-        points = [only] if only is not None else _points(usual, most)
+        points = [only] if only is not None else _points(usual, most, seed)
         interrupted = missed = 0
         for point in points:
             found = await trial.run(point)
@@ -185,12 +189,12 @@ async def crash_everywhere(
     )
 
 
-def _points(usual: _Trial, most: int | None) -> list[str]:
+def _points(usual: _Trial, most: int | None, seed: int) -> list[str]:
     commits = [f"{side} {n}" for n in range(1, len(usual.commits) + 1) for side in ("before", "after")]
     points = commits + [f"at {n}" for n in range(1, usual.waits + 1)]
     if most is None or most >= len(points):
         return points
-    return [points[i * len(points) // most] for i in range(most)]
+    return [points[at] for at in sorted(Random(f"{seed}/{len(points)}").sample(range(len(points)), most))]
 
 
 @dataclass
@@ -238,13 +242,14 @@ class _Trials:
         effects: Callable[[], Any] | None,
         ignore: Collection[str],
         threads: int,
-        timeout: float,
+        timeout: float | None,
     ):
         self.graph, self.input, self.answers, self.messages = graph, input, answers, messages
         self.url, self.resources, self.setup, self.effects = url, resources, setup, effects
-        self.ignore, self.threads, self.timeout = ignore, threads, timeout
-        loop = asyncio.get_running_loop()
-        self.clock: Clock | None = None if getattr(loop, "runs_threads", True) else VirtualClock()
+        self.ignore, self.threads = ignore, threads
+        virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+        self.clock: Clock | None = VirtualClock() if virtual else None
+        self.timeout = timeout if timeout is not None else 86_400.0 if virtual else 60.0
         self._series = uuid4().hex[:8]
         self._count = 0
 

@@ -45,6 +45,12 @@ class Database:
         """
         return _execute(self.url, statement, *values)
 
+    def clear(self) -> None:
+        """Remove all runs, and all that belongs to them: as good as new, and sooner made."""
+        from orchestra_graph.store.tables import metadata
+
+        _execute(self.url, f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE")
+
 
 @contextlib.contextmanager
 def throwaway_postgres(*, upgraded: bool = True, private: bool = False, fsync: bool = False) -> Iterator[Database]:

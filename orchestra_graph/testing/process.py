@@ -118,7 +118,7 @@ class _Stepped(Coroutine[Any, Any, Any]):
     def send(self, value: Any, /) -> Any:
         process = self._process
         if process.dead:
-            return self._work.throw(asyncio.CancelledError())
+            return self._cancelled()
         if process.is_stopped:
             return process._sleep()
         held, self._held = self._held, None
@@ -129,7 +129,7 @@ class _Stepped(Coroutine[Any, Any, Any]):
     def throw(self, error: Any, /, *more: Any) -> Any:
         process = self._process
         if process.dead:
-            return self._work.throw(asyncio.CancelledError())
+            return self._cancelled()
         if process.is_stopped:
             self._held = error
             return process._sleep()
@@ -140,6 +140,11 @@ class _Stepped(Coroutine[Any, Any, Any]):
 
     def __await__(self) -> Any:  # a task is made of it; nobody awaits it itself
         return self
+
+    def _cancelled(self) -> Any:
+        if self.task is not None and not self.task.cancelling():
+            self.task.cancel()  # so that it is no cancellation of the task's own
+        return self._work.throw(asyncio.CancelledError())
 
     def _waits(self, found: Any) -> Any:
         if self._process.on_step is not None and self.task is not None:

@@ -135,10 +135,8 @@ class Server:
         user = _other_user()
         if user is not None:
             os.chown(password, user.pw_uid, user.pw_gid)
-        _run(
-            [self._folder / "bin" / "initdb", "-D", home / "data", "-U", "orchestra", "--pwfile", password]
-            + ["--auth=password", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        )
+        words: list[str | Path] = [self._folder / "bin" / "initdb", "-D", home / "data", "-U", "orchestra"]
+        _run([*words, "--pwfile", password, "--auth=password", "--encoding=UTF8", "--locale=C", "--no-sync"])
         settings = ["listen_addresses = '127.0.0.1'", "unix_socket_directories = ''", "max_connections = 300"]
         if not fsync:
             settings += ["fsync = off", "full_page_writes = off"]
@@ -246,7 +244,8 @@ def _packaged() -> list[Path]:
 def _installed() -> list[Path]:
     on_path = shutil.which("initdb")
     system = sorted(Path("/").glob(f"{_SYSTEM[1:]}/initdb"), reverse=True)
-    return [Path(found).resolve().parent for found in (*([on_path] if on_path else []), *system)]
+    places = [*([Path(on_path)] if on_path else []), *system]
+    return [place.resolve().parent for place in places]
 
 
 def _may_run(program: Path, user: pwd.struct_passwd | None) -> bool:

@@ -49,8 +49,6 @@ __all__ = ["Job", "Simulation", "SimulationFailure", "SimulationReport", "simula
 
 T = TypeVar("T")
 
-_QUIET = 600.0  # seconds after which a run that has not ended, though nothing is wrong any more, is stuck
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -130,6 +128,7 @@ def simulate(
     skew: float = 60.0,
     lease: float = 10.0,
     trouble: float = 120.0,
+    patience: float = 600.0,
     resources: Any = (),
 ) -> SimulationReport:
     """Simulate a fleet that does some jobs, on a virtual event loop of its own.
@@ -144,6 +143,7 @@ def simulate(
         skew: By how many seconds a worker's clock is wrong at most, in either direction.
         lease: Of the workers, in seconds.
         trouble: For how many seconds there is trouble; then everything heals.
+        patience: How many seconds later a run that has not ended is stuck.
         resources: What the engines get, or a function that makes it for each.
 
     Returns:
@@ -163,6 +163,7 @@ def simulate(
         skew=skew,
         lease=lease,
         trouble=trouble,
+        patience=patience,
         resources=resources,
     )
     return run_virtually(simulation.run())
@@ -188,12 +189,13 @@ class Simulation:
         skew: float,
         lease: float,
         trouble: float,
+        patience: float,
         resources: Any,
     ):
         self.jobs = [replace(job, key=job.key or f"run-{number}") for number, job in enumerate(jobs)]
         self.seed, self.workers, self.rate = seed, workers, rate
         self.crashes, self.pauses, self.skew, self.lease = crashes, pauses, skew, lease
-        self.trouble, self.resources = trouble, resources
+        self.trouble, self.patience, self.resources = trouble, patience, resources
         self.graphs = {job.graph.name: job.graph for job in self.jobs}
         self.chance = Random(f"simulation {seed}")
         self.clock = VirtualClock()
@@ -270,7 +272,7 @@ class Simulation:
     async def _to_the_end(self) -> None:
         """Wait until all runs have ended, and a while has passed without trouble."""
         loop = asyncio.get_running_loop()
-        while loop.time() < self.trouble + _QUIET:
+        while loop.time() < self.trouble + self.patience:
             await asyncio.sleep(2)
             if self._all_ended():
                 await asyncio.sleep(2 * self.lease)
@@ -463,7 +465,8 @@ class Simulation:
         usual, choices = await self._undisturbed(job, kept)
         store = MemoryStore(self.database, clock=self.clock)
         async with Engine(store, graphs=[job.graph], clock=self.clock, threads=0) as engine:
-            mine = await _outcome_of(engine, job)
+            run = await engine.get(job.key, job.graph)
+            mine = ended(await run.wait(timeout=self.patience))
         wrong += _plain(usual).unlike(_plain(mine))
         here, timed = choices_in(kept.log), is_timed(job.graph.compile())
         for name in sorted({*here, *choices}):
@@ -496,11 +499,6 @@ class Simulation:
 def _plain(found: Ended) -> Ended:
     """Questions are compared by the state: one that was asked again has another id."""
     return replace(found, asked=tuple(sorted({name.partition("!")[0] for name in found.asked})))
-
-
-async def _outcome_of(engine: Engine, job: Job) -> Ended:
-    run = await engine.get(job.key, job.graph)
-    return ended(await run.wait(timeout=_QUIET))
 
 
 class _Person:
@@ -679,7 +677,7 @@ class _Worker:
             return
         self._closing.set()
         assert self._main is not None
-        done, _ = await asyncio.wait((self._main,), timeout=_QUIET)
+        done, _ = await asyncio.wait((self._main,), timeout=self.simulation.patience)
         if not done:
             self.simulation.problems.append(f"{self.name} does not end")
             self.process.kill()

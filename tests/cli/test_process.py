@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_where_it_was(hanging: Shell) -> None:
     process = started(hanging, "run", "hanging.py", "--key", "r1")
     process.kill()
     process.communicate()
-    assert "if the process that drives it has died:\n    orchestra resume r1" in hanging("show", "r1").stdout
+    assert "the process that drove it has died; to go on:\n    orchestra resume r1" in hanging("show", "r1").stdout
     hanging.write("go", "")
     assert hanging.document("resume", "r1", "--target", "hanging.py")["status"] == "done"
     assert (hanging.folder / "first.log").read_text() == "ran\n"

@@ -80,7 +80,7 @@ def test_what_is_no_moment_is_told(three: Shell, typed: str) -> None:
 
 def test_a_run_in_the_document(three: Shell) -> None:
     run = three.document("runs")["runs"][0]
-    assert set(run) == {"key", "graph", "version", "status", "started", "changed"}
+    assert set(run) == {"key", "graph", "version", "status", "started", "changed", "origin"}
     assert run["started"].endswith("+00:00")
 
 

@@ -31,7 +31,7 @@ REDUCED = ("log", "notes", "total", "newest", "mix")
 
 
 def forked(at: float, step: int, values: Mapping[str, Any], case: Case | None = None) -> ev.RunForked:
-    limits = {} if case is None else case.limits
+    limits: dict[str, Any] = {} if case is None else dict(case.limits)
     return ev.RunForked(at=at, origin="one", step=step, values=values, **limits)
 
 
@@ -277,7 +277,8 @@ def test_a_failed_run_goes_on_with_the_update_that_mends_it() -> None:
 
 
 def test_a_conflict_is_mended_by_an_update_of_that_field_only() -> None:
-    for values, live in [({"title": "u"}, "ready"), ({"total": 1}, "failed")]:
+    choices: list[tuple[dict[str, Any], str]] = [({"title": "u"}, "ready"), ({"total": 1}, "failed")]
+    for values, live in choices:
         play = Play(plan_of("START a b", "a c", "b c", "c END"))
         play.finish("a", title="a")
         play.finish("b", title="b")
@@ -287,12 +288,14 @@ def test_a_conflict_is_mended_by_an_update_of_that_field_only() -> None:
 
 
 def test_a_conflict_at_the_end_is_mended_likewise() -> None:
-    for values, status in [({"title": "u"}, "done"), ({"total": 1}, "failed")]:
+    choices: list[tuple[dict[str, Any], str]] = [({"title": "u"}, "done"), ({"total": 1}, "failed")]
+    for values, status in choices:
         play = Play(plan_of("START a b", "a END", "b END"))
         play.finish("a", title="a")
         play.finish("b", title="b")
         play.do(forked(5.0, 2, values))
         assert play.status == status
+        assert play.run.result is not None
         assert isinstance(play.run.result.seen()["title"], Conflict) == (status == "failed")
 
 
@@ -337,6 +340,19 @@ def test_a_question_is_withdrawn_when_what_it_was_made_of_has_changed() -> None:
     assert [a.id for a in play.run.questions] == ["b"]
     assert play.begin() == ["a"]
     assert play.run.live["a"].asked == 1  # the next one has another name
+
+
+def test_steps_that_were_done_on_other_values_are_forgotten() -> None:
+    plan = plan_of("START a b", "a END", "b END")
+    object.__setattr__(plan.nodes[1], "reads", ("title",))
+    choices: list[tuple[dict[str, Any], list[str]]] = [({"title": "u"}, ["b"]), ({"total": 1}, ["a", "b"])]
+    for values, kept in choices:
+        play = Play(plan)
+        play.begin()
+        for name in ("a", "b"):
+            play.do(ev.StepDone(at=1.0, id=name, key="k", index=0, value="v"))
+        play.do(forked(3.0, 2, values))
+        assert [a.id for a in play.run.live.values() if a.steps] == kept
 
 
 def test_an_update_at_the_end_changes_the_final_state() -> None:

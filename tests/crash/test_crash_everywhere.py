@@ -177,8 +177,8 @@ def test_who_is_stuck_is_named() -> None:
 
     graph: Graph[Sheet] = Graph(Sheet, name="stuck")
     graph.start(once)
-    with pytest.raises(CrashFailure, match="it has not come to rest after 60 seconds"):
-        crash(graph, setup=calls.clear)
+    with pytest.raises(CrashFailure, match="it has not come to rest after 30 seconds"):
+        crash(graph, setup=calls.clear, timeout=30.0)
 
 
 def test_messages_are_sent_and_taken_once() -> None:

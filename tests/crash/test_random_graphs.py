@@ -50,7 +50,9 @@ def test_on_sqlite(tmp_path: Path, part: int) -> None:
     made = [steady_graph(seed) for seed in range(part, GRAPHS, PARTS)]
 
     async def main() -> list[CrashReport]:
-        return [await crash_everywhere(g, Case(), url=f"sqlite:///{tmp_path}/runs.db", most=MOST) for g in made]
+        return [
+            await crash_everywhere(g, Case(), url=f"sqlite:///{tmp_path}/runs.db", most=MOST, seed=part) for g in made
+        ]
 
     told("SQLite", asyncio.run(main()))
 
@@ -60,7 +62,7 @@ def test_on_postgresql(part: int) -> None:
     made = [steady_graph(seed) for seed in range(part, GRAPHS, PARTS)]
 
     async def main(url: str) -> list[CrashReport]:
-        return [await crash_everywhere(graph, Case(), url=url, most=MOST) for graph in made]
+        return [await crash_everywhere(graph, Case(), url=url, most=MOST, seed=part) for graph in made]
 
     with throwaway_postgres() as database:
         told("PostgreSQL", asyncio.run(main(database.url)))

@@ -50,7 +50,7 @@ job.start("s0")
 
 
 def _paying(number: int) -> Node[Any]:
-    @node(name=f"s{number}", retry=Retry(attempts=20, first=0.2, on=StoreError))
+    @node(name=f"s{number}", retry=Retry(attempts=20, delay=0.2, longest=2, on=StoreError))
     async def pay(folder: Path, ctx: Context) -> None:
         note(folder, ctx.run, f"s{number}", ctx.idempotency_key)
         await asyncio.sleep(0.05)

@@ -30,12 +30,12 @@ def url_in(folder: Path) -> str:
 
 
 def leave(folder: Path, graph: Graph[Job], *keys: str) -> None:
-    """Start runs, and let them go at once."""
+    """Start runs that a worker is to drive."""
 
     async def start() -> None:
         async with Engine(url_in(folder), graphs=[graph]) as engine:
             for key in keys:
-                await engine.start(graph, Job(folder=folder), key=key)
+                await engine.start(graph, Job(folder=folder), key=key, drive=False)
 
     asyncio.run(start())
 

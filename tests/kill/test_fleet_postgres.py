@@ -99,12 +99,12 @@ def fleet() -> Iterator[Callable[[str, int], Fleet]]:
 
 
 def leave(url: str, graph: Any, folder: Path, *keys: str) -> None:
-    """Start runs, and let them go."""
+    """Start runs that a worker is to drive."""
 
     async def start() -> None:
         async with Engine(url, graphs=[graph]) as engine:
             for key in keys:
-                await engine.start(graph, Job(folder=folder), key=key)
+                await engine.start(graph, Job(folder=folder), key=key, drive=False)
 
     asyncio.run(start())
 
@@ -115,7 +115,7 @@ def count(database: Database, status: str) -> int:
 
 
 def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, "it does not come to that"
         time.sleep(0.02)
@@ -128,9 +128,10 @@ def test_a_fleet_that_is_killed_stopped_and_cut_off_does_everything_once(
     keys = [f"k{number}" for number in range(RUNS)]
     leave(own.url, paid, tmp_path, *keys)
     chance, workers = random.Random(11), fleet(own.url, 3)
-    stops, restarts, stopped, woken = [0.1], [0.3, 0.6], None, 0.0
+    stops, restarts, woken = [0.1], [0.3, 0.6], 0.0
+    stopped: int | None = None
     deadline = time.monotonic() + PATIENCE
-    while (done := count(own, "done")) < RUNS:
+    while (done := count(own, "done")) < RUNS or stopped is not None:
         assert time.monotonic() < deadline, own.execute("SELECT status, note, count(*) FROM runs GROUP BY 1, 2")
         assert not count(own, "failed"), own.execute("SELECT key, note FROM runs WHERE status = 'failed'")
         assert not count(own, "dead"), own.execute("SELECT key, note FROM runs WHERE status = 'dead'")
@@ -185,6 +186,22 @@ def test_one_that_is_stopped_past_its_lease_is_replaced_and_writes_nothing_when_
     assert len(body) == 1
     assert second in body[0][0]
     assert before[0][0] + 2 == shared.execute("SELECT max(seq) FROM events")[0][0]  # the node, and the end
+
+
+def test_a_server_that_is_away_for_longer_than_a_lease_costs_no_run(
+    own: Database, fleet: Callable[[str, int], Fleet], tmp_path: Path
+) -> None:
+    keys = [f"k{number}" for number in range(40)]  # more than one of them takes
+    leave(own.url, held, tmp_path, *keys)
+    workers = fleet(own.url, 2)
+    until(lambda: len({pid for _, pid in _lines(tmp_path)} & {str(p.pid) for p in workers.processes}) == 2)
+    own.server.stop("immediate")
+    time.sleep(LEASE + 1.5)
+    own.server.start()
+    (tmp_path / "go").touch()
+    until(lambda: count(own, "done") == len(keys))
+    finished = own.execute("SELECT run, count(*) FROM events WHERE kind = 'NodeFinished' GROUP BY run")
+    assert [number for _, number in finished] == [1] * len(keys)
 
 
 def _lines(folder: Path) -> list[list[str]]:

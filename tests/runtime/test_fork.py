@@ -5,15 +5,33 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from pydantic import Field
 
-from orchestra_graph import Engine, Graph, Item, Limits, Node, Patch, Question, Replace, Retry, ask, first, node
+from orchestra_graph import (
+    Engine,
+    Graph,
+    Item,
+    Limits,
+    Node,
+    Patch,
+    Question,
+    State,
+    Waiting,
+    ask,
+    first,
+    later,
+    node,
+    receive,
+)
 from orchestra_graph import events as public
 from orchestra_graph.errors import BadInput, RunEnded, RunKeyTaken, UnknownStep
 
-from .common import Sheet, asked, both_stores, chain, done, failed, stopped, url_of, virtual
+from .common import Sheet, asked, both_stores, chain, done, failed, stopped, until_logged, url_of, virtual
 from .virtual import in_virtual_time
+
 
 class Turn(Patch[Sheet]):
     total: int
@@ -55,8 +73,8 @@ def diamond() -> Graph[Sheet]:
 
 
 async def rows_of(engine: Engine, run: Any) -> Any:
-    number = run._row.number
-    return await engine.store.log(number), await engine.store.questions(number, status=()), await engine.store.find(run.key)
+    store, number = engine.store, run._row.number
+    return await store.log(number), await store.questions(number, status=()), await store.find(run.key)
 
 
 @both_stores
@@ -79,7 +97,9 @@ async def test_only_what_reads_something_else_is_run_again(place: str, tmp_path:
         assert [(e.origin, e.step, e.update) for e in forked] == [("one", 0, {"count": 2})]
         assert [e.id for e in told if isinstance(e, public.NodeFinished) and e.reused == "one"] == ["use_text"]
         assert await rows_of(engine, run) == before
-        assert (await engine.store.find(fork.key)).origin == "one"
+        row = await engine.store.find(fork.key)
+        assert row is not None
+        assert row.origin == "one"
 
 
 @both_stores
@@ -317,6 +337,27 @@ async def test_what_cannot_be_undone_is_taken_or_a_person_decides(place: str, tm
         assert len(asked(await third.wait())) == 1
 
 
+@pytest.mark.asyncio
+async def test_that_it_happened_is_known_though_the_run_where_it_did_is_gone() -> None:
+    graph = refunding()
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Sheet(text="t", count=50), key="one")
+        done(await run.wait())
+        same = await run.fork(at=0, update={"text": "u"}, key="two")
+        done(await same.wait())
+        doubtful = await run.fork(at=0, update={"count": 60}, key="three")
+        (question,) = asked(await doubtful.wait())
+        await doubtful.answer(question.id, {"happened": True, "log": "by hand"})
+        done(await doubtful.wait())
+        others = [await one.fork(at=0, update={"count": 70}, drive=False) for one in (same, doubtful)]
+        from_doubtful = await doubtful.fork(at=0, update={"count": 60})
+        assert done(await from_doubtful.wait()).log == ["by hand"]
+        assert "one" in await engine.store.prune(before=9e12, status=["done"], limit=1)
+        for other in others:
+            assert len(asked(await other.wait())) == 1
+        assert ran == ["refund 50"]
+
+
 # -- choices -----------------------------------------------------------------------------------------------
 
 
@@ -356,7 +397,7 @@ async def test_what_does_not_fit_is_refused_and_nothing_is_made() -> None:
     async with virtual(graph) as engine:
         run = await engine.start(graph, Sheet(text="a", count=1), key="one")
         await run.wait()
-        with pytest.raises(BadInput, match="'counts' is no field of Sheet.*Did you mean 'count'"):
+        with pytest.raises(BadInput, match=r"'counts' is no field of Sheet.*Did you mean 'count'"):
             await run.fork(at=0, update={"counts": 1})
         with pytest.raises(BadInput, match="field 'count' does not fit"):
             await run.fork(at=0, update={"count": "many"})
@@ -381,6 +422,8 @@ async def test_a_key_gives_the_same_fork_or_is_taken() -> None:
                 await run.fork(**other, key="two")
         with pytest.raises(RunKeyTaken):
             await run.fork(at=0, key="one")
+        with pytest.raises(RunKeyTaken, match="it is a fork of run 'one'"):
+            await engine.start(graph, Sheet(text="a", count=1), key="two")
         done(await two.wait())
 
 
@@ -469,3 +512,141 @@ async def test_an_update_at_the_end_changes_the_final_state_only() -> None:
         final = done(await fork.wait())
         assert (final.count, final.log) == (9, ["A1"])
         assert ran == []
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_was_taken_is_taken_again_and_the_others_stay() -> None:
+    hear = receive("user", str, writes="text")
+
+    @node(writes="log")
+    async def say(text: str, count: int) -> str:
+        ran.append("say")
+        return f"{text} {count}"
+
+    graph = Graph(Sheet, name="talk")
+    graph.start(hear)
+    graph.edge(hear, say)
+    graph.edge(say, hear, when=lambda log: len(log) < 2)
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Sheet(), key="one")
+        await run.send("user", "a")
+        assert isinstance(await run.wait(), Waiting)
+        assert (await run.state()).log == ["a 0"]
+        fork = await run.fork(at=0, update={"count": 7})
+        assert isinstance(await fork.wait(), Waiting)
+        assert (await fork.state()).log == ["a 7"]
+        assert await fork.reused() == ["user@0"]
+        await run.send("user", "b")
+        assert isinstance(await fork.wait(), Waiting)
+        await fork.send("user", "c")
+        assert done(await fork.wait()).log == ["a 7", "c 7"]
+        assert done(await run.wait()).log == ["a 0", "b 0"]
+
+
+class Inner(State):
+    token: str = Field(default_factory=lambda: uuid4().hex)
+    text: str = ""
+    left: str = later()
+
+
+@pytest.mark.asyncio
+async def test_what_a_graph_inside_made_by_default_is_what_it_was() -> None:
+    @node(writes="left")
+    async def sign(text: str, token: str) -> str:
+        ran.append("sign")
+        return f"{text} {token}"
+
+    inner = Graph(Inner, name="inner")
+    inner.start(sign)
+    graph = Graph(Sheet, name="outer")
+    graph.start(inner)
+    graph.edge(inner, use_count)
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Sheet(text="t"))
+        final = done(await run.wait())
+        ran.clear()
+        fork = await run.fork(at=0, update={"count": 5})
+        assert done(await fork.wait()).left == final.left
+        assert ran == ["use_count"]
+        other = await run.fork(at=0, update={"text": "u"})
+        assert done(await other.wait()).left == final.left.replace("t ", "u ", 1)
+
+
+@pytest.mark.asyncio
+async def test_hooks_hear_only_what_happens_in_the_fork() -> None:
+    heard: list[public.RunEvent] = []
+    graph = diamond()
+    async with virtual(graph, hooks=[heard.append]) as engine:
+        run = await engine.start(graph, Sheet(text="a", count=1), key="one")
+        await run.wait()
+        fork = await run.fork(at=1, update={"count": 2}, key="two")
+        await fork.wait()
+    told = [event for event in heard if event.run == "two"]
+    assert isinstance(told[0], public.RunForked)
+    finished = [event.id for event in told if isinstance(event, public.NodeFinished)]
+    assert len(finished) == len(set(finished)) <= 3
+
+
+@pytest.mark.asyncio
+async def test_a_fork_of_a_run_that_is_gone_simply_runs() -> None:
+    graph = diamond()
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Sheet(text="a", count=1), key="one")
+        done(await run.wait())
+        fork = await run.fork(at=0, drive=False)
+        assert await fork.status() == "running"
+        assert await engine.store.prune(before=9e12, status=["done"]) == ["one"]
+        ran.clear()
+        assert done(await fork.wait()).log == ["A1"]
+        assert len(ran) == 3
+        assert await fork.reused() == []
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_a_fork_of_a_run_that_still_runs_leaves_it_alone(place: str, tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    @node(writes="right")
+    async def slow(left: str, count: int) -> str:
+        if count == 1:
+            await go.wait()
+        return f"{left} {count}"
+
+    graph = chain(use_text, slow)
+    async with Engine(url_of(place, tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Sheet(text="a", count=1))
+        await until_logged(run, "NodeFinished")
+        fork = await run.fork(update={"count": 2})
+        assert done(await fork.wait()).right == "A 2"
+        go.set()
+        assert done(await run.wait()).right == "A 1"
+
+
+@both_stores
+@pytest.mark.asyncio
+async def test_a_fork_goes_on_with_another_form_of_the_graph_from_before_that_was_there(
+    place: str, tmp_path: Path
+) -> None:
+    @node(writes="notes")
+    async def check(left: str) -> list[str]:
+        return [f"checked {left}"]
+
+    old, new = Graph(Sheet, name="desk"), Graph(Sheet, name="desk")
+    old.start(use_text)
+    old.edge(use_text, use_count)
+    new.start(use_text)
+    new.chain(use_text, check, use_count)
+    async with Engine(url_of(place, tmp_path), graphs=[old]) as engine:
+        run = await engine.start(old, Sheet(text="a", count=1), key="one")
+        assert done(await run.wait()).right == "1"
+        again = await engine.get("one", new)
+        before = await rows_of(engine, run)
+        fork = await again.fork(at=0, update={"count": 2}, key="two")
+        state = done(await fork.wait())
+        assert (state.left, state.notes, state.right) == ("A", ["checked A"], "2")
+        assert await fork.reused() == []  # what was done in another form is not taken
+        assert (await fork.replay()).same
+        assert await rows_of(engine, run) == before
+        third = await fork.fork(at=0, update={"count": 3}, key="three")
+        assert done(await third.wait()).right == "3"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import pytest
 
 from orchestra_graph import Graph, Node, State, append, node
+from orchestra_graph.core.run import Activation
 from orchestra_graph.runtime.driver import Drive
 from orchestra_graph.runtime.fork import Earlier
 from orchestra_graph.runtime.outcomes import Done
@@ -46,7 +47,8 @@ class Drawn:
         self.chance.shuffle(free)
         number, loops = 0, False
         while free:
-            layer = [self._node(number + i, free.pop()) for i in range(min(len(free), self.chance.choice((1, 1, 2, 3))))]
+            wide = min(len(free), self.chance.choice((1, 1, 2, 3)))
+            layer = [self._node(number + i, free.pop()) for i in range(wide)]
             number += len(layer)
             if before:
                 self._lead(before, layer, loops)
@@ -130,6 +132,11 @@ async def test_without_an_update_a_fork_ends_the_same_and_runs_nothing(
     launched: list[str] = []
     launch = Drive._launch
     tried = 0
+
+    def noted(self: Drive, activation: Activation) -> None:
+        launched.append(activation.id)
+        launch(self, activation)
+
     for seed in seeds:
         graph = write(Random(seed), more=seed % 2 == 0).accepted()
         if graph is None:
@@ -141,7 +148,7 @@ async def test_without_an_update_a_fork_ends_the_same_and_runs_nothing(
             if not isinstance(outcome, Done) or any(s.what in ("NodeFailed", "JoinAsked") for s in steps):
                 continue
             with monkeypatch.context() as patch:
-                patch.setattr(Drive, "_launch", lambda self, a: (launched.append(a.id), launch(self, a))[1])
+                patch.setattr(Drive, "_launch", noted)
                 chance = Random(seed)
                 for step in sorted({0, len(steps) - 1, *(chance.randrange(len(steps)) for _ in range(3))}):
                     fork = await run.fork(at=step)

@@ -10,7 +10,7 @@ import pytest
 from orchestra_graph import Engine, Graph, Item, Question, Retry, ask, node
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import RunState
-from orchestra_graph.errors import GraphChanged, UnknownStep
+from orchestra_graph.errors import UnknownStep
 from orchestra_graph.runtime.blobs import read_events
 from orchestra_graph.runtime.history import Change, state_so_far
 

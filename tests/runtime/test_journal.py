@@ -37,6 +37,8 @@ EVENTS: list[ev.Event] = [
     ev.RunResumed(at=2.0, engine="e"),
     ev.RunRetried(at=2.0, steps=3, seconds=4.0, turns=5),
     ev.RunRetried(at=2.0),
+    ev.RunResumed(at=2.0, engine="e", code="12ab34cd"),
+    ev.RunForked(at=2.0, origin="other", step=3, steps=4, anew=True, code="12ab34cd"),
     ev.RunCancelled(at=2.0),
     ev.RunMoved(at=2.0, fingerprint="f", version="2", was="e", was_version="1", changes=("x",), position={"a": 1}),
     ev.RunEnded(at=2.0, status="done"),

@@ -585,3 +585,95 @@ async def test_a_run_of_another_form_that_has_ended_is_read_as_it_is(tmp_path: P
         assert await run.state() == state
         assert done(await run.wait()) == state
         assert await events(run, "RunMoved") == []
+
+
+async def test_of_two_engines_with_two_versions_the_newer_one_keeps_the_run(tmp_path: Path) -> None:
+    url = database(tmp_path)
+    old, new = review(draft, approve, publish), review(draft, approve, publish, announce, version="2")
+    async with Engine(url, graphs=[old]) as before, Engine(url, graphs=[new]) as after:
+        first = await before.start(old, Review(text="a"), key="k")
+        asked(await first.wait())
+        second = await after.get("k", new)
+        await second.resume()
+        asked(await second.wait())
+        with pytest.raises(GraphChanged, match="it had this form before"):
+            await first.wait()
+        await first.answer("approve", True)  # anybody may answer, whatever code they have
+        assert done(await second.wait()).log[-1] == "announce"
+        assert done(await first.wait()).log[-1] == "announce"
+        row = await before.store.find("k")
+        assert row is not None
+        assert (row.version, row.fingerprint) == ("2", new.compile().fingerprint)
+
+
+async def test_a_pinned_run_is_never_moved(tmp_path: Path) -> None:
+    url = database(tmp_path)
+    old = review(draft, approve, publish)
+    async with Engine(url, graphs=[old]) as engine:
+        asked(await (await engine.start(old, Review(text="a"), key="k", pinned=True)).wait())
+    for version in ("1", "2"):
+        error = await refused(url, review(draft, approve, publish, announce, version=version))
+        assert "pinned to version '1'" in str(error)
+    assert (await go_on(url, old, answer=("approve", True))).ok is True
+
+
+async def test_a_failed_run_is_retried_with_other_code(tmp_path: Path) -> None:
+    @node(name="publish", writes="log")
+    async def broken(text: str) -> str:
+        raise ValueError("no")
+
+    url = database(tmp_path)
+    async with Engine(url, graphs=[graph := review(draft, broken)]) as engine:
+        run = await engine.start(graph, Review(text="a", ok=True), key="k")
+        assert type(await run.wait()).__name__ == "Failed"
+
+    @node(name="publish", writes="log")
+    async def mended(text: str) -> str:
+        return "published"
+
+    graph = review(draft, mended, announce)
+    async with Engine(url, graphs=[graph]) as engine:
+        run = await engine.get("k", graph)
+        await run.retry()
+        assert done(await run.wait()).log == ["draft a", "published", "announce"]
+        assert (await events(run))[-5:] == ["RunMoved", "RunRetried", "NodeFinished", "NodeFinished", "RunEnded"]
+
+
+async def test_a_run_that_moved_is_forked_before_and_after_the_move(tmp_path: Path) -> None:
+    url = database(tmp_path)
+    await parked(url, review(draft, approve, publish), Review(text="a"))
+    graph = review(draft, approve, publish, announce, version="2")
+    state = await go_on(url, graph, answer=("approve", True))
+    async with Engine(url, graphs=[graph]) as engine:
+        run = await engine.get("k", graph)
+        move = next(step.number for step in await run.history() if step.what == "RunMoved")
+        for at in (move - 1, move, move + 1):
+            fork = await run.fork(at=at, key=f"fork {at}")
+            assert done(await fork.wait()) == state
+            assert (await events(fork)).count("RunMoved") == 1
+
+
+async def test_the_same_key_finds_a_run_of_an_older_form(tmp_path: Path) -> None:
+    url = database(tmp_path)
+    await parked(url, review(draft, approve, publish), Review(text="a"))
+    graph = review(draft, approve, publish, state=Commented)
+    async with Engine(url, graphs=[graph]) as engine:
+        run = await engine.start(graph, Commented(text="a"), key="k")
+        await run.answer("approve", True)
+        assert done(await run.wait()).comment == "none"
+
+
+async def test_a_migration_that_raises_or_gives_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    @node
+    async def bill(price: float) -> None: ...
+
+    url = database(tmp_path)
+    await parked(url, review(draft, approve, publish), Review(text="a"))
+    graph = review(draft, approve, publish, bill, state=Priced, version="2")
+    graph.migrate("1", fields={"price": lambda old: old["gone"]})
+    error = await refused(url, graph)
+    assert "the migration from version '1' raised KeyError: 'gone'" in error.why
+    graph = review(draft, approve, publish, bill, state=Priced, version="2")
+    graph.migrate("1", fields={"price": lambda old: "much"})
+    error = await refused(url, graph)
+    assert error.why[-1].startswith("field 'price' would begin with 'much', which does not fit")

@@ -502,7 +502,7 @@ async def test_constraints_hold(place: Place) -> None:
 @pytest.mark.parametrize("inside", [True, False], ids=["in the block", "behind it"])
 @pytest.mark.asyncio
 async def test_a_transaction_that_is_open_for_too_long_is_undone(place: Place, inside: bool) -> None:
-    waits = asyncio.Event()
+    waits, is_open = asyncio.Event(), asyncio.Event()
 
     @node(writes="text", retry=Retry(attempts=2, delay=0.01, on=StoreBusy))
     async def work(ctx: Context) -> str:
@@ -510,6 +510,7 @@ async def test_a_transaction_that_is_open_for_too_long_is_undone(place: Place, i
         try:
             async with ctx.transaction(seconds=seconds) as tx:
                 await tx.execute(ADD, {"id": "a", "n": ctx.attempt})
+                is_open.set()
                 while inside and ctx.attempt == 1:
                     await tx.execute("SELECT 1")
                     await asyncio.sleep(0.01)
@@ -522,6 +523,7 @@ async def test_a_transaction_that_is_open_for_too_long_is_undone(place: Place, i
 
     @node(writes="left")
     async def beside() -> str:  # its result waits for the transaction, and is stored as soon as that is undone
+        await is_open.wait()
         return "beside"
 
     graph = Graph(Sheet, name="g")

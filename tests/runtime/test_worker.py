@@ -314,7 +314,7 @@ async def test_a_run_that_the_code_does_not_fit_is_said_once_and_the_others_go_o
         for key in keys:
             await (await first.start(before, Sheet(), key=key)).wait()
             await (await person.get(key)).answer("confirm", True)
-    async with site.worker(now, other, most=1) as (engine, said):
+    async with site.worker(now, other, most=1) as (_, said):
         await asyncio.sleep(5)
         async with site.engine(other) as starter:
             await starter.start(other, Sheet(), key="new")

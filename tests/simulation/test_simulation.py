@@ -159,7 +159,7 @@ def test_a_message_that_is_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
             del self.runs[message.run].inbox[message.id]
         return sent
 
-    send = MemoryDatabase.send
+    send: Any = MemoryDatabase.send
     monkeypatch.setattr(MemoryDatabase, "send", losing)
     assert any("is lost" in problem or "stuck" in problem for problem in found())
 

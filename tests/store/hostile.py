@@ -8,19 +8,17 @@ import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-
 from typing import Annotated, Any
 
 from orchestra_graph import END, Engine, Graph, Item, Question, State, add, append, ask, node
 from orchestra_graph.core.snapshot import freeze
 from orchestra_graph.errors import EngineBug, OrchestraError
 from orchestra_graph.runtime.run import Run
-from orchestra_graph.store.base import LogRow, Snapshot
+from orchestra_graph.store.base import Snapshot
 from orchestra_graph.store.memory import MemoryStore
 from orchestra_graph.store.memory_database import Kept, MemoryDatabase
 
-__all__ = ["BOMBS", "DOORS", "Door", "desk", "guarded", "kept_in", "made", "READING", "TEXTS", "meet", "spoiled"]
+__all__ = ["BOMBS", "DOORS", "READING", "TEXTS", "Door", "desk", "guarded", "kept_in", "made", "meet", "spoiled"]
 
 
 class Doc(State):
@@ -243,7 +241,8 @@ async def _questions(engine: Engine, key: str) -> object:
 
 
 async def _answer(engine: Engine, key: str) -> object:
-    return await (await engine.get(key)).answer_json("approve", True)
+    await (await engine.get(key)).answer_json("approve", True)
+    return None
 
 
 async def _wait(engine: Engine, key: str) -> object:
@@ -261,7 +260,8 @@ async def _start(engine: Engine, key: str) -> object:
 
 
 async def _cancel(engine: Engine, key: str) -> object:
-    return await engine.cancel(key)
+    await engine.cancel(key)
+    return None
 
 
 DOORS: dict[str, Door] = {
@@ -285,7 +285,7 @@ READING = ("get", "state", "state_at", "history", "record", "explain", "events",
 
 
 async def meet(database: MemoryDatabase, key: str, door: str) -> str:
-    """Go through a door; what came of it: ``fine``, or the name of a typed error. Any other one is a mistake of ours."""
+    """Go through a door; what came of it: ``fine``, or the name of a typed error. Any other one is our mistake."""
     async with Engine(MemoryStore(copy.deepcopy(database))) as engine:
         try:
             await DOORS[door](engine, key)
@@ -301,7 +301,17 @@ async def meet(database: MemoryDatabase, key: str, door: str) -> str:
 # -- what must not happen --------------------------------------------------------------------------------
 
 _EVENTS = frozenset(
-    {"exec", "compile", "import", "subprocess.Popen", "os.system", "os.exec", "os.fork", "socket.connect", "pickle.find_class"}
+    {
+        "exec",
+        "compile",
+        "import",
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "socket.connect",
+        "pickle.find_class",
+    }
 )
 _watched: list[list[str]] = []
 
@@ -312,7 +322,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _writes(args: tuple[Any, ...]) -> bool:
-    path, mode, flags = args
+    path, mode, _ = args
     return isinstance(path, str) and not path.startswith("/dev/") and any(c in (mode or "") for c in "wxa+")
 
 

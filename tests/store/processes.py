@@ -123,7 +123,33 @@ async def die_migrating(url: str) -> None:
         _say("survived")
 
 
-ROLES = {role.__name__: role for role in (own, own_and_fork, write, answer, open_and_create, die_migrating)}
+async def upgrade_halfway(url: str) -> None:
+    """Stop in the middle of bringing a database up to date, until somebody writes a line or kills this process."""
+    from sqlalchemy import Engine, event
+
+    def after(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if "CREATE TABLE inbox" in statement:
+            _say("halfway")
+            sys.stdin.readline()
+
+    event.listen(Engine, "after_cursor_execute", after)
+    async with SqliteStore(url):
+        _say("done")
+
+
+async def open_and_read(url: str) -> None:
+    """Open the store at the same time as others, and say what is in it."""
+    _say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    _say("opening")
+    async with SqliteStore(url) as store:
+        _say(" ".join(sorted(run.status for run in await store.runs())))
+
+
+ROLES = {
+    role.__name__: role
+    for role in (own, own_and_fork, write, answer, open_and_create, die_migrating, upgrade_halfway, open_and_read)
+}
 
 if __name__ == "__main__":
     asyncio.run(ROLES[sys.argv[1]](sys.argv[2]))

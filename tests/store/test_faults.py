@@ -13,7 +13,7 @@ import pytest
 
 from orchestra_graph.errors import StoreBroken, StoreBusy, StoreError, StoreFull, StoreNewer
 from orchestra_graph.store.base import Append
-from orchestra_graph.store.sqlite import SqliteStore
+from orchestra_graph.store.sqlite import SqliteStore, _Open
 from orchestra_graph.testing.contract.common import asked, bodies, new_run, question, row, started
 
 from .processes import line, process
@@ -138,7 +138,7 @@ async def test_a_directory_that_takes_no_file_is_an_error() -> None:
 
 async def limit_pages(store: SqliteStore, more: int) -> None:
     """Let the database grow by so many pages only."""
-    assert store._open is not None
+    assert isinstance(store._open, _Open)
 
     def limit(database: sqlite3.Connection) -> None:
         pages = database.execute("PRAGMA page_count").fetchone()[0]

@@ -50,7 +50,9 @@ async def test_a_killed_owner_is_replaced_at_once(url: str, tmp_path: Path) -> N
         owner.wait()
         assert len(locks(tmp_path)) == 1
         async with SqliteStore(url) as store:
-            assert (await store.claim(1)).epoch == 2
+            assert [run.key for run in await store.due({"g": "1"}, now=200.0)] == ["k"]
+            claimed = await store.claim(1)
+            assert (claimed.epoch, claimed.claims) == (2, 1)
             await store.append(Append(run=1, epoch=2, rows=[row(1)]))
             assert len(locks(tmp_path)) == 1  # its own; the dead one's is gone
     assert locks(tmp_path) == []
@@ -64,7 +66,8 @@ async def test_an_owner_that_closes_is_replaced(url: str, tmp_path: Path) -> Non
         assert owner.returncode == 0
         assert locks(tmp_path) == []
         async with SqliteStore(url) as store:
-            assert (await store.claim(1)).epoch == 2
+            claimed = await store.claim(1)
+            assert (claimed.epoch, claimed.claims) == (2, 0)
 
 
 @pytest.mark.asyncio
@@ -98,6 +101,34 @@ async def test_a_new_owner_tidies_up_after_all_who_died(url: str, tmp_path: Path
     assert locks(tmp_path) == ["other.db-owner-of-another-database.lock"]
     with closing(sqlite3.connect(tmp_path / "runs.db")) as database:
         assert database.execute("SELECT count(*) FROM engines").fetchone() == (0,)
+
+
+@pytest.mark.asyncio
+async def test_whoever_tidies_up_after_the_dead_counts_them(url: str) -> None:
+    """Though it is somebody else who claims the run then."""
+    with process("own", url) as owner:
+        line(owner)
+        owner.kill()
+        owner.wait()
+    async with SqliteStore(url) as tidy, SqliteStore(url) as store:
+        await started(tidy, "new")
+        [free] = [run for run in await store.runs() if run.owner is None]
+        assert (free.key, free.claims) == ("k", 1)
+        assert (await store.claim(free.number)).claims == 1
+
+
+@pytest.mark.asyncio
+async def test_a_living_process_keeps_its_runs_from_being_due_and_from_being_removed(url: str) -> None:
+    with process("own", url) as owner:
+        line(owner)
+        async with SqliteStore(url) as store:
+            assert await store.due({"g": "1"}, now=200.0) == []
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+                database.execute("UPDATE runs SET status = 'done'")
+            assert await store.prune(before=1e12, status=["done"]) == []
+            owner.kill()
+            owner.wait()
+            assert await store.prune(before=1e12, status=["done"]) == ["k"]
 
 
 @pytest.mark.asyncio

@@ -15,10 +15,16 @@ from orchestra_graph.testing.contract import Place, StoreContract
 from orchestra_graph.testing.postgres import Database, throwaway_postgres
 
 
-@pytest.fixture
-def database() -> Iterator[Database]:
+@pytest.fixture(scope="module")
+def module_database() -> Iterator[Database]:
     with throwaway_postgres() as database:
         yield database
+
+
+@pytest.fixture
+def database(module_database: Database) -> Database:
+    module_database.clear()
+    return module_database
 
 
 async def stop_the_heart(store: PostgresStore) -> None:

@@ -15,9 +15,10 @@ from orchestra_graph.store import open_store
 from orchestra_graph.store.base import Append, CachedRow, Fenced, Store
 from orchestra_graph.store.door import sqlite_connection
 from orchestra_graph.store.sqlite import SqliteStore, _Open
+from orchestra_graph.store.statements import SQLITE
 from orchestra_graph.store.writer import Durability, Writer
-from orchestra_graph.testing.contract import Place, StoreContract
-from orchestra_graph.testing.contract.common import asked, bodies, question, row, started
+from orchestra_graph.testing.contract import Place, StoreContract, TransactionsContract
+from orchestra_graph.testing.contract.common import asked, bodies, new_run, question, row, started
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def url(tmp_path: Path) -> str:
 
 
 def writer_of(store: SqliteStore) -> Writer:
-    assert store._open is not None
+    assert isinstance(store._open, _Open)
     return store._open.writer
 
 
@@ -37,7 +38,7 @@ async def trace(store: SqliteStore) -> list[str]:
     return seen
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreContract, TransactionsContract):
     @pytest.fixture
     def place(self, url: str) -> Place:
         def another() -> Store:
@@ -127,7 +128,6 @@ async def test_a_link_to_the_file_is_the_same_store(url: str, tmp_path: Path) ->
         ("sqlite:///", "memory://"),
         ("sqlite:///:memory:", "memory://"),
         ("sqlite:///runs.db?mode=ro", "Leave them out:   sqlite:///runs.db"),
-        ("postgresql://localhost/runs", "not in this release"),
         ("mysql://localhost/runs", "There are   sqlite:///runs.db"),
         ("runs.db", "There are   sqlite:///runs.db"),
         ("sqlite:runs.db", "sqlite:///runs.db"),
@@ -225,6 +225,51 @@ async def test_the_durability_is_that_of_every_commit(url: str, durability: Dura
         await started(store)
         found = await writer_of(store).ask(lambda database: database.execute("PRAGMA synchronous").fetchone()[0])
         assert found == level
+
+
+@pytest.mark.asyncio
+async def test_what_is_due_is_found_without_looking_at_all_that_ended(url: str) -> None:
+    async with SqliteStore(url) as store:
+        plan = await store._read(f"EXPLAIN QUERY PLAN {SQLITE.DUE}", 1.0, "[]", "[]", 1)
+        assert "SEARCH runs USING INDEX ix_runs_status (status=?)" in {step[-1] for step in plan}
+
+
+@pytest.mark.asyncio
+async def test_who_looks_for_what_is_due_writes_nothing(url: str) -> None:
+    async with SqliteStore(url) as store, SqliteStore(url) as other:
+        await started(other)
+        assert await store.changes(5.0)
+        seen = await trace(store)
+        assert await store.due({"g": "1"}, now=1.0) == []
+        assert [word for line in seen if (word := line.split()[0]) in ("INSERT", "UPDATE", "DELETE")] == []
+        assert not await store.changes(0.12)
+
+
+@pytest.mark.asyncio
+async def test_a_file_becomes_smaller_when_it_is_compacted(url: str, tmp_path: Path) -> None:
+    async with SqliteStore(url) as store:
+        run = await started(store)
+        await store.append(Append(run=run, epoch=1, rows=[row(n, "x" * 10_000) for n in range(1, 200)], status="done"))
+        await store.append(Append(run=run, epoch=1, release=True))
+        assert await store.prune(before=1e12, status=["done"]) == ["k"]
+        await store.compact()
+        assert (tmp_path / "runs.db").stat().st_size < 500_000
+        assert (tmp_path / "runs.db-wal").stat().st_size == 0
+        assert (await store.create(new_run()))[0].number == run + 1
+
+
+@pytest.mark.asyncio
+async def test_a_file_is_compacted_when_a_transaction_is_over(url: str) -> None:
+    async with SqliteStore(url) as store:
+        run = await started(store)
+        tx = await store.begin(run, 1)
+        await tx.execute("CREATE TABLE mine (n INTEGER)")
+        compacting = asyncio.create_task(store.compact())
+        await asyncio.sleep(0.02)
+        await store.append(Append(run=run, epoch=1, rows=[row(1)], within=tx))
+        await compacting
+        await store.append(Append(run=run, epoch=1, rows=[row(2)]))
+        assert len(await store.log(run)) == 3
 
 
 @pytest.mark.asyncio

@@ -39,5 +39,7 @@ def test_values_in_another_order_are_refused() -> None:
             select(runs.c.id).where(runs.c.key == bindparam("one"), runs.c.graph == bindparam("two")), "two", "one"
         )
 
-    with pytest.raises(AssertionError, match=r"the parameters of FIND, (?s:.*) are \('one', 'two'\), not \('two', 'one'\)"):
+    with pytest.raises(
+        AssertionError, match=r"the parameters of FIND, (?s:.*) are \('one', 'two'\), not \('two', 'one'\)"
+    ):
         _ = Wrong(Sqlite).FIND

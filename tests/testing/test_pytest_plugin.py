@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+# What a pytest inside of this one imports for the first time is forgotten with it; of some classes there would be two.
+import orchestra_graph.cli.check
+import orchestra_graph.testing.simulation  # noqa: F401
 from tests.cli.graphs import DESK, ENDINGS, WRONG
 
 pytest_plugins = ["pytester"]
@@ -124,3 +127,81 @@ def test_the_package_names_it_to_pytest() -> None:
 
     found = [point.value for point in entry_points(group="pytest11") if point.name == "orchestra"]
     assert found in (["orchestra_graph.testing.pytest_plugin"], [])  # [] where it was installed before
+
+
+# -- fixtures ---------------------------------------------------------------------------------------------
+
+FIXTURES = """
+import asyncio
+
+import pytest
+
+from orchestra_graph import Engine, Graph, State, node
+from orchestra_graph.testing.simulation import Job
+
+runs = []
+
+
+class Note(State):
+    text: str = ""
+
+
+@node(writes="text")
+async def write() -> str:
+    await asyncio.sleep(60)
+    return "written"
+
+
+@node(writes="text")
+def count() -> str:
+    runs.append(1)
+    return str(len(runs))
+
+
+graph = Graph(Note, name="note")
+graph.start(write)
+bad = Graph(Note, name="bad")
+bad.start(count)
+
+
+@pytest.mark.virtual_time
+async def test_a_minute(virtual_clock):
+    began = virtual_clock.now()
+    async with Engine(graphs=[graph], clock=virtual_clock) as engine:
+        run = await engine.start(graph, Note())
+        assert (await run.result()).text == "written"
+    assert virtual_clock.now() == began + 60
+
+
+def test_crashes(crash_everywhere):
+    assert crash_everywhere(graph, Note()).points > 5
+
+
+def test_a_crash_that_is_seen(crash_everywhere):
+    with pytest.raises(AssertionError, match="'bad', killed"):
+        crash_everywhere(bad, Note(), setup=runs.clear, only="before 2")
+
+
+def test_a_fleet(simulate):
+    assert simulate(Job(graph=graph, input=Note()), seed=1).outcomes == {"run-0": "done"}
+
+
+def test_a_store(orchestra_store):
+    print(f"kind: {orchestra_store.url.partition(':')[0]}")
+"""
+
+
+def test_fixtures_are_there_for_whoever_names_them(project: pytest.Pytester) -> None:
+    project.makepyfile(test_fixtures=FIXTURES)
+    result = run(project, "-s", "test_fixtures.py")
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["*kind: memory*", "*kind: sqlite*"])
+
+
+def test_the_kinds_of_stores_are_the_projects_to_choose(project: pytest.Pytester) -> None:
+    project.makepyfile(test_fixtures=FIXTURES)
+    run(project, "-o", "orchestra_stores=sqlite", "-k", "test_a_store", "test_fixtures.py").assert_outcomes(
+        passed=1, deselected=4
+    )
+    wrong = run(project, "-o", "orchestra_stores=sqlite paper", "test_fixtures.py")
+    wrong.stdout.fnmatch_lines(["*orchestra_stores: no such store: paper. There are memory, sqlite, postgres*"])

@@ -16,7 +16,8 @@ Each call of what `place` gives makes a store on the same runs, which is an engi
 at once. `kill` makes the engine of an open store dead for the others, though it gave up nothing. The tests need
 ``pytest-asyncio``; each is a promise of `orchestra_graph.store.base.Store`, and its name says which.
 
-`Stores` and the parts are there for a store that keeps only some of the promises.
+A store in an SQL database is a `TransactionsContract`, too. `Stores` and the parts are there for a store that keeps
+only some of the promises.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from orchestra_graph.testing.contract.fleets import FleetsContract as FleetsCont
 from orchestra_graph.testing.contract.forms import FormsContract as FormsContract
 from orchestra_graph.testing.contract.messages import MessagesContract as MessagesContract
 from orchestra_graph.testing.contract.retention import RetentionContract as RetentionContract
+from orchestra_graph.testing.contract.transactions import TransactionsContract as TransactionsContract
 
 __all__ = [
     "BasicsContract",
@@ -38,8 +40,9 @@ __all__ = [
     "RetentionContract",
     "StoreContract",
     "Stores",
+    "TransactionsContract",
 ]
 
 
 class StoreContract(BasicsContract, FleetsContract, MessagesContract, FormsContract, RetentionContract):
-    """All promises of a `Store`."""
+    """All promises of a `Store`, but for those that need SQL."""

@@ -103,6 +103,16 @@ class RetentionContract(Stores):
         assert (await store.create(new_run()))[1], "the key is free"
         assert len(await store.log(stays)) == 3
 
+    @pytest.mark.asyncio
+    async def test_the_number_of_a_run_that_was_removed_is_never_given_to_another(self, store: Store) -> None:
+        numbers = [await ended(store, f"k{n}", 200.0) for n in range(3)]
+        for key in ("a", "b"):
+            await store.prune(before=1e12, status=["done"])
+            number = await ended(store, key, 200.0)
+            assert number > max(numbers)
+            numbers.append(number)
+            assert len(await store.log(number)) == 2
+
     # -- tidy ----------------------------------------------------------------------------------------
 
     @pytest.mark.asyncio
