@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types types-for-users unit bench pictures reference build clean
+.PHONY: help demo test check lint types types-for-users unit crash bench pictures reference build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -43,6 +43,10 @@ types-for-users: $(VENV)/.dev  ## pyright, strict, over what users write
 
 unit: $(VENV)/.dev  ## every test; PYTEST_ARGS goes to pytest
 	$(BIN)/python -m pytest --numprocesses=$${PYTEST_WORKERS:-auto} $(PYTEST_ARGS)
+
+crash: $(VENV)/.dev  ## kill at every point: 200 random graphs and the examples, on every store; 20,000 seeds of fleets
+	CRASH_ALL=1 SIMULATION_SEEDS=$${SIMULATION_SEEDS:-20000} $(BIN)/python -m pytest \
+		--numprocesses=$${PYTEST_WORKERS:-auto} --timeout=3600 tests/crash tests/simulation $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev  ## measure: ratios against floors of the same run
 	$(BIN)/python -m tests.benchmarks

@@ -1,4 +1,4 @@
-"""Writes the pages of the reference that are made of the code: `api.md`, `cli.md`, `events.md`.
+"""Writes the pages of the reference that are made of the code: `api.md`, `cli.md`, `events.md`, `testing.md`.
 
 Run it after a change of what is public:   python -m docs.make_reference
 
@@ -22,6 +22,7 @@ import click
 
 import orchestra_graph
 from docs.pages import ROOT
+from orchestra_graph import testing
 from orchestra_graph.cli.main import cli
 
 __all__ = ["FOLDER", "PAGES", "main"]
@@ -377,8 +378,8 @@ def _methods(kind: type) -> dict[str, list[Any]]:
     """The public methods of a class, those of its bases first, in the order of their source; overloads together."""
     methods: dict[str, list[Any]] = {}
     for base in reversed(kind.__mro__):
-        if not base.__module__.startswith("orchestra_graph."):
-            continue
+        if not base.__module__.startswith("orchestra_graph.") or base.__module__ == "orchestra_graph.testing.around":
+            continue  # what only hands calls on says nothing
         own: dict[str, list[Any]] = {}
         for item in _found(Source(base.__module__), base.__name__).body:
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith(_NOT_OURS):
@@ -491,7 +492,31 @@ def _fields_of(node: ast.ClassDef, head: str) -> Iterator[str]:
     yield from _table((head, "what it is"), ((f"`{name}`", text) for name, text in entries.items()))
 
 
-PAGES: dict[str, Callable[[], str]] = {"api.md": api, "cli.md": commands, "events.md": events}
+# -- testing -----------------------------------------------------------------------------------------
+
+
+def toolkit() -> str:
+    """The page of what tests can use."""
+    lines = [
+        "# Every name for tests",
+        "",
+        _MADE,
+        "",
+        "What can be imported from `orchestra_graph.testing`; how it is used, and the fixtures for pytest, are in",
+        "[Test your own graph against crashes](../how-to/test-crashes.md). The suite that every store must pass is",
+        "`orchestra_graph.testing.contract`.",
+    ]
+    for name, module in sorted(testing._LAZY.items(), key=lambda item: _order(item[0])):
+        lines += ["", f"## {name}", "", *_entry(Source(f"orchestra_graph.testing.{module}"), name)]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "api.md": api,
+    "cli.md": commands,
+    "events.md": events,
+    "testing.md": toolkit,
+}
 
 
 def main() -> None:

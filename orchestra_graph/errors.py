@@ -19,7 +19,7 @@
     │   ├── RunOwned                 another process drives the run
     │   ├── RunKeyTaken              the start key belongs to another graph or input
     │   ├── RunEnded                 the run has ended; nothing more can be done with it
-    │   ├── GraphChanged             the code's graph is no longer the one the run was started with
+    │   ├── GraphChanged             the run cannot go on with the graph in the code
     │   ├── UnknownQuestion          no such question in this run
     │   ├── WrongAnswer              the answer does not fit the question; the question stays open
     │   ├── AlreadyAnswered          the question has another answer

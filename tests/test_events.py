@@ -20,6 +20,8 @@ EXAMPLES: dict[str, Any] = {
     "limit": "steps",
     "origin": "other",
     "step": 3,
+    "key": "pay",
+    "index": 0,
     "allowed": 3,
     "status": "failed",
     "attempt": 2,
@@ -56,7 +58,7 @@ def said(event: events.RunEvent) -> str:
             return q
         case events.Waiting(questions=open_now):
             return open_now[0]
-        case events.RunForked(origin=text):
+        case events.RunForked(origin=text) | events.StepDone(key=text):
             return text
         case events.RunRetried() | events.RunCancelled():
             return ""

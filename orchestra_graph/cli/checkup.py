@@ -27,6 +27,7 @@ from orchestra_graph.cli.words import amount, printable
 from orchestra_graph.errors import GraphError, OrchestraError, Problem, StoreError, without_password
 from orchestra_graph.store.examine import Findings, examine
 from orchestra_graph.store.place import sqlite_path
+from orchestra_graph.store.schema import is_postgres, schema_of
 
 __all__ = ["Finding", "examined"]
 
@@ -156,10 +157,21 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", "problem", f"{error.filename} cannot be read: {error.strerror}")
 
 
+def _server(settings: Settings, where: str, url: str) -> Finding:
+    found = schema_of(url)
+    if found.state == "ok":
+        return Finding("database", "ok", f"{where}: can be reached, and its schema is that of this release")
+    what = "there are no tables yet" if found.found is None else f"its schema is {found.found}, not {found.needed}"
+    return Finding("database", "problem", f"{where}: {what}", (settings.line("db", "upgrade"),))
+
+
 def _at(settings: Settings, named: Named, url: str) -> Iterator[Finding]:
     where = f"{without_password(url)} ({named.origin})"
     if url.startswith("memory:"):
         yield Finding("database", "note", f"{where}: runs end with the process", ("--db FILE",))
+        return
+    if is_postgres(url):
+        yield _server(settings, where, url)
         return
     path = sqlite_path(url)
     if not path.exists() or (path.is_file() and not path.stat().st_size):

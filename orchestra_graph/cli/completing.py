@@ -24,7 +24,7 @@ def run_keys(context: click.Context, _: click.Parameter, begun: str) -> list[Com
 
     with contextlib.suppress(Exception):
         found = keys_in(context.ensure_object(Settings).url, begun, _MOST)
-        return [CompletionItem(key, help=status) for key, status in found]
+        return [CompletionItem(key, help=_plain(status)) for key, status in found if _can_be_typed(key)]
     return []
 
 
@@ -37,8 +37,25 @@ def question_ids(context: click.Context, _: click.Parameter, begun: str) -> list
         return []
     with contextlib.suppress(Exception):
         found = questions_in(context.ensure_object(Settings).url, key, _MOST)
-        return [CompletionItem(name, help=prompt) for name, prompt in found if name.startswith(begun)]
+        return [
+            CompletionItem(name, help=_plain(prompt))
+            for name, prompt in found
+            if _can_be_typed(name) and name.startswith(begun)
+        ]
     return []
+
+
+def _can_be_typed(name: object) -> bool:
+    """Whether a name from a database is one line that a shell can put there."""
+    return isinstance(name, str) and name.isprintable()
+
+
+def _plain(said: object) -> str:
+    """What stands beside a name: one line without what a terminal obeys."""
+    from orchestra_graph.store.sealed import key_of
+
+    text = str(said)
+    return "encrypted" if key_of(text) else "".join(c if c.isprintable() else " " for c in text)
 
 
 def targets(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:

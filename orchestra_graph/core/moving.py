@@ -14,14 +14,15 @@ that is still there.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from orchestra_graph.core import events as ev
+from orchestra_graph.core.dangers import MARK, Dangers, Obstacle
 from orchestra_graph.core.fork import overlay
+from orchestra_graph.core.forms import Forms, Renames
 from orchestra_graph.core.run import RunState, activation_id
 from orchestra_graph.core.snapshot import ACTIVATION, freeze, thaw
 from orchestra_graph.core.step import Step
@@ -33,61 +34,6 @@ __all__ = ["Obstacle", "Renames", "Translation", "ends_well", "moved", "translat
 
 _LAST_TURN = 2**62
 _LAST_ITEM: Coordinate = (((_LAST_TURN, (), 0),), 0)
-_MARK = re.compile(r"[@#~.(!]")  # what may follow the name of a node, or a turn, in an id
-
-
-class Obstacle(NamedTuple):
-    """Why a run cannot go on with another form.
-
-    Attributes:
-        what: In one line.
-        nodes: Nodes that a migration has to map, with a proposal.
-        fields: Fields of which a migration has to say something: ``new``, give it a value; ``gone``, say what becomes
-            of it.
-        mend: What else helps.
-    """
-
-    what: str
-    nodes: Mapping[str, str | None] = {}
-    fields: Mapping[str, str] = {}
-    mend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Renames:
-    """What a migration says.
-
-    Attributes:
-        nodes: Old name to new one; None: what is live there is withdrawn.
-        fields: Old name to new one; None: its values are left behind.
-        given: The fields that get a value of their own, by their new names.
-    """
-
-    nodes: Mapping[str, str | None] = field(default_factory=dict)
-    fields: Mapping[str, str | None] = field(default_factory=dict)
-    given: Collection[str] = ()
-
-    def node(self, name: str) -> str | None:
-        """What a node is called now; inside of a graph that was renamed, too."""
-        return _renamed(name, self.nodes)
-
-    def field(self, name: str) -> str | None:
-        """What a field is called now; a field of a graph inside is renamed with that."""
-        if name in self.fields:
-            return self.fields[name]
-        graph, slash, inner = name.rpartition("/")
-        home = self.node(graph) if slash else None
-        return f"{home}/{inner}" if home else name
-
-
-def _renamed(name: str, names: Mapping[str, str | None]) -> str | None:
-    if name in names:
-        return names[name]
-    graph, slash, inner = name.rpartition("/")
-    if not slash:
-        return name
-    home = _renamed(graph, names)
-    return None if home is None else f"{home}/{inner}"
 
 
 @dataclass(slots=True)
@@ -162,94 +108,10 @@ class _Place(NamedTuple):
     same: bool
 
 
-class _Forms:
-    """Two forms of a graph, and what is what."""
-
-    def __init__(self, old: Plan, new: Plan, renames: Renames):
-        self.old, self.new, self.renames = old, new, renames
-        self.by_name = new.by_name
-
-    def vertex(self, old: int) -> int | None:
-        """The vertex that a vertex of the old form is now."""
-        name = self.renames.node(self.old.nodes[old].name)
-        found = None if name is None else self.by_name.get(name)
-        return None if found is None else found.index
-
-    @cached_property
-    def before(self) -> Mapping[int, str]:
-        """For a vertex of the new form what it was called in the old one."""
-        return {v: node.name for node in self.old.nodes if (v := self.vertex(node.index)) is not None}
-
-    @cached_property
-    def regions(self) -> Mapping[int, int]:
-        """The regions of the old form that are the same in the new one."""
-        there = {self._identity(self.new, region, lambda v: v): region for region in range(_regions(self.new))}
-        found = {}
-        for region in range(_regions(self.old)):
-            identity = self._identity(self.old, region, self.vertex)
-            if identity is not None and identity in there:
-                found[region] = there[identity]
-        return found
-
-    @staticmethod
-    def _identity(plan: Plan, index: int, vertex: Any) -> tuple[Any, ...] | None:
-        """What makes a region: the head of a loop, the way into an `each`, the way into a call."""
-        region = plan.topology.regions[index]
-        if region.kind == "loop":
-            ends: tuple[Any, ...] = (vertex(region.head),)
-        else:
-            scope = next(s for s in plan.topology.scopes if s.members == region.members)
-            source, target = plan.topology.edges[scope.edge]
-            ends = (vertex(source),) if scope.call else (vertex(source), vertex(target))
-        return None if None in ends else (region.kind, len(ends), *ends)
-
-    def shared(self, old: int, new: int) -> int:
-        """How many regions around a vertex of the old form are also around one of the new form."""
-        depth = 0
-        for one, other in zip(self.old.topology.chain[old], self.new.topology.chain[new], strict=False):
-            if self.regions.get(one) != other:
-                break
-            depth += 1
-        return depth
-
-    @cached_property
-    def edges(self) -> dict[int, int]:
-        """The edges of the old form that the new one has: with the same ends, and if possible the same label."""
-        found: dict[int, int] = {}
-        taken: set[int] = set()
-        ends = [(self.vertex(e.source), self.vertex(e.target)) for e in self.old.edges]
-        for alike in (lambda a, b: (a.kind, a.label) == (b.kind, b.label), lambda a, b: a.kind == b.kind, _any):
-            for index, edge in enumerate(self.old.edges):
-                fits = [
-                    i
-                    for i, other in enumerate(self.new.edges)
-                    if i not in taken and (other.source, other.target) == ends[index] and alike(edge, other)
-                ]
-                if index not in found and fits and (edge.kind == "each") == (self.new.edges[fits[0]].kind == "each"):
-                    found[index] = fits[0]
-                    taken.add(fits[0])
-        return found
-
-    @cached_property
-    def caps(self) -> Mapping[int, int]:
-        """The limits of the old form that the new one has."""
-        there = {(c.kind, c.vertex, c.depth): i for i, c in reversed(list(enumerate(self.new.caps)))}
-        keys = ((c.kind, self.vertex(c.vertex), c.depth) for c in self.old.caps)
-        return {i: there[key] for i, key in enumerate(keys) if key in there}
-
-
-def _any(one: Any, other: Any) -> bool:
-    return True
-
-
-def _regions(plan: Plan) -> int:
-    return len(plan.topology.regions)
-
-
 class _Mover:
     def __init__(self, run: RunState, new: Plan, renames: Renames, done: Iterable[str], held: Mapping[str, str]):
         self.run, self.old, self.new, self.renames, self.held = run, run.plan, new, renames, held
-        self.forms = _Forms(run.plan, new, renames)
+        self.forms = Forms(run.plan, new, renames)
         self.frozen = json.loads(freeze(run))
         self.obstacles: dict[str, Obstacle] = {}
         self.closed: list[str] = []
@@ -257,7 +119,7 @@ class _Mover:
         self.met: set[tuple[int, Stamp]] = set()
         self.now_called: dict[str, str] = {}
         self.lost: list[int] = list(self.frozen["lost"])
-        self.done = _prefixes([*done, *run.live])  # by the names that they had
+        self.done = [*done, *run.live]
 
     def translation(self) -> Translation:
         frozen, forms = self.frozen, self.forms
@@ -280,11 +142,8 @@ class _Mover:
             "ids": self.ids,
         }
         self._moves(position, fields)
-        self._nothing_is_missed(live, waves)
-        self._nothing_twice(live, waves)
-        self._ways_in_keep_numbers(live, waves)
-        self._will_be_written(live, waves)
-        return Translation(position, list(self.obstacles.values()), fields, forms.edges, self.closed)
+        dangers = Dangers(forms, live, waves, self.done).found
+        return Translation(position, [*self.obstacles.values(), *dangers], fields, forms.edges, self.closed)
 
     def _moves(self, position: dict[str, Any], fields: Mapping[str, str | None]) -> None:
         """How rows that were written until now are read from now on."""
@@ -394,21 +253,21 @@ class _Mover:
     def _keep_id(self, identity: str, name: str, now: PlanNode, place: _Place) -> None:
         """What has begun under one name ends under it: others know it by that (questions, idempotency keys)."""
         computed = activation_id(now.name, place.stamp, place.discriminator)
-        taken = _MARK.split(identity, maxsplit=1)[0] in self.forms.by_name and now.name != name
+        taken = MARK.split(identity, maxsplit=1)[0] in self.forms.by_name and now.name != name
         if place.same and computed != identity and not taken:
             self.ids[computed] = identity
         self.now_called[identity] = self.ids.get(computed, computed)
 
     def _waves(self) -> list[Any]:
         found = []
-        for wave in self.frozen["waves"]:
-            moved = self._wave(*wave)
+        for wave, known in zip(self.frozen["waves"], self.run.waves.values(), strict=True):
+            moved = self._wave([one.id for one in known.excused], *wave)
             if moved is not None:
                 found.append(moved)
         return found
 
     def _wave(
-        self, join: int, stamp: Any, fired: bool, asked: int, tokens: Any, excused: Any, fans: Any
+        self, ids: Sequence[str], join: int, stamp: Any, fired: bool, asked: int, tokens: Any, excused: Any, fans: Any
     ) -> list[Any] | None:
         name = self.old.nodes[join].name
         if fired and not tokens and not excused and self.forms.vertex(join) is None:
@@ -431,7 +290,7 @@ class _Mover:
             self._no(f"{what}, and so do others of another turn, which would be the same one")
         self.met.add((place.vertex, place.stamp))
         kept = [found for token in tokens if (found := self._token(token, join, place, what)) is not None]
-        moved = [self._activation(one, f"an excused '{self.old.nodes[one[0]].name}'", None) for one in excused]
+        moved = [self._activation(one, identity, None) for one, identity in zip(excused, ids, strict=True)]
         around = fans if place.same else fans[: place.passes]
         if tokens and not kept:
             return None
@@ -569,134 +428,6 @@ class _Mover:
             mend = f"Let it go over '{before}'"
             self._no(f"{what} over '{before}', and goes over '{after}' now", mend=mend)
         return {**fan, "edge": now, "cells": cells}
-
-    # -- what must hold -------------------------------------------------------------------------------
-
-    def _standing(self, live: Iterable[Any], waves: Iterable[Any]) -> Iterator[tuple[int, Stamp]]:
-        yield from ((item[0], item[1]) for item in live)
-        yield from ((wave[0], wave[1]) for wave in waves if wave[4] or wave[5])
-
-    def _nothing_is_missed(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
-        """Where nothing meets any more, what has come goes on alone: so nothing else may still come."""
-        topology = self.new.topology
-        standing = list(self._standing(live, waves))
-        for join, stamp, _, _, tokens, *_ in waves:
-            if tokens and topology.rule[join].kind == "each_one":
-                others = [v for v, at in standing if (v, at) != (join, stamp) and topology.blocks(v, at, join, stamp)]
-                for vertex in others[:1]:
-                    name, here = self.new.nodes[join].name, self.new.nodes[vertex].name
-                    what = f"something waits at '{name}', where nothing meets any more, and '{here}' leads there, too"
-                    self._no(what, mend=f"Keep the edges into '{name}'")
-
-    def _nothing_twice(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
-        """No live position may newly come to what has run in the same turn."""
-        topology = self.new.topology
-        was = {now: old for old in range(self.old.topology.size) if (now := self.forms.vertex(old)) is not None}
-        newly: dict[int, list[tuple[int, int]]] = {}
-        for vertex, stamp in self._standing(live, waves):
-            if vertex not in newly:
-                newly[vertex] = [
-                    (other, topology.innermost(vertex, other))
-                    for other in was
-                    if 0 < other < topology.end and other != vertex and self._newly_reaches(vertex, other, was)
-                ]
-            for other, shared in newly[vertex]:
-                ran = activation_id(self.old.nodes[was[other]].name, stamp[:shared], ())
-                if ran in self.done:
-                    here, there = self.new.nodes[vertex].name, self.new.nodes[other].name
-                    mend = f"Lead from '{here}' to a node of its own:   graph.add({there}, name='{there}_again')"
-                    self._no(f"'{here}' is live and leads to '{there}' now, which has run already", mend=mend)
-
-    def _newly_reaches(self, vertex: int, other: int, was: Mapping[int, int]) -> bool:
-        def reaches(plan: Plan, source: int, target: int) -> bool:
-            depth = plan.topology.innermost(source, target)
-            return bool(plan.topology.masks[target][depth] >> source & 1)
-
-        before = vertex in was and reaches(self.old, was[vertex], was[other])
-        return reaches(self.new, vertex, other) and not before
-
-    def _ways_in_keep_numbers(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
-        """Tokens that nobody gathers are told apart by the number of the edge over which they came."""
-        told = [[stamp, item[2]] for item, (_, stamp) in zip(live, self._standing(live, ()), strict=True)]
-        told += [[wave[1], token[1]] for wave in waves for token in wave[4]]
-        if not any(_splits(_tuples(json.loads(json.dumps(one)))) for one in told):
-            return
-        old, new = self.old.topology, self.new.topology
-        for vertex, into in enumerate(old.into):
-            now = self.forms.vertex(vertex)
-            if now is None or old.rule[vertex].kind != "each_one" or len(into) < 2:
-                continue
-            ways = [(number, self.forms.edges.get(edge)) for number, edge in enumerate(into)]
-            if any(edge is not None and new.into[now].index(edge) != number for number, edge in ways):
-                name = self.new.nodes[now].name
-                mend = f"Declare new edges into '{name}' behind the ones that were there"
-                self._no(f"paths are live that may have come by '{name}', whose ways in have another order", mend=mend)
-
-    def _will_be_written(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
-        """A new field without a value must be written before it is read."""
-        for name, spec in self.new.schema.fields.items():
-            if name in self.renames.given or name in self._known or spec.private or not (spec.later or spec.required):
-                continue
-            reader = self._unwritten(name, {vertex for vertex, _ in self._standing(live, waves)})
-            if spec.required:
-                self._no(f"field '{name}' is new and has no default", fields={name: "new"})
-            elif reader is not None:
-                what = f"field '{name}' is new, and '{reader}' reads it before anything that is still to run writes it"
-                self._no(what, fields={name: "new"})
-
-    @cached_property
-    def _known(self) -> Collection[str]:
-        """The fields that have a value, or had their place in the old form, by their new names."""
-        return {now for name in self.old.schema.fields if (now := self.renames.field(name)) is not None}
-
-    def _unwritten(self, name: str, standing: Collection[int]) -> str | None:
-        """A node ahead that reads a field before it can have been written; a join is taken to bring it."""
-        plan, topology = self.new, self.new.topology
-        seen, todo = set(standing), sorted(standing)
-        ahead = _ahead(plan, standing)
-        hopeless = not any(name in plan.nodes[v].writes.fields for v in ahead)
-        while todo:
-            vertex = todo.pop(0)
-            node = plan.nodes[vertex]
-            if name in node.reads:
-                return node.name
-            if name in node.writes.fields:
-                continue
-            for edge in topology.out[vertex]:
-                target = topology.edges[edge][1]
-                if name in plan.edges[edge].reads:
-                    return node.name
-                if target not in seen and (hopeless or topology.rule[target].kind == "each_one"):
-                    seen.add(target)
-                    todo.append(target)
-        return None
-
-
-def _ahead(plan: Plan, standing: Collection[int]) -> set[int]:
-    seen, todo = set(standing), list(standing)
-    while todo:
-        for target in plan.topology.targets(todo.pop()):
-            if target not in seen:
-                seen.add(target)
-                todo.append(target)
-    return seen
-
-
-def _splits(value: Any) -> bool:
-    """Whether paths that nobody gathered are told apart in a stamp or discriminator."""
-    if not isinstance(value, tuple):
-        return False
-    if len(value) == 3 and value[0] == 0 and value[1] == () and isinstance(value[2], int):
-        return True
-    return any(map(_splits, value))
-
-
-def _prefixes(identities: Iterable[str]) -> set[str]:
-    """The ids, and what stands before each of their turns and elements."""
-    found = set()
-    for identity in identities:
-        found |= {identity, *(identity[: mark.start()] for mark in _MARK.finditer(identity))}
-    return found
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -31,7 +31,8 @@ from orchestra_graph.errors import NodeTimeout, RunOwned
 from orchestra_graph.runtime.blobs import Logged, log_row
 from orchestra_graph.runtime.cache import NodeCache
 from orchestra_graph.runtime.classify import described, next_attempt
-from orchestra_graph.runtime.fork import Earlier
+from orchestra_graph.runtime.desk import Desk
+from orchestra_graph.runtime.earlier import Earlier
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import text
@@ -41,7 +42,6 @@ from orchestra_graph.runtime.people import People
 from orchestra_graph.runtime.routes import handlers
 from orchestra_graph.runtime.steps import ATTEMPT, Attempt
 from orchestra_graph.runtime.timers import Timers
-from orchestra_graph.runtime.transactions import Desk
 from orchestra_graph.runtime.watching import Watcher
 from orchestra_graph.store.base import (
     Append,

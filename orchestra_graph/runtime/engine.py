@@ -266,8 +266,10 @@ class Engine(Fleet):
             How many were removed.
 
         Raises:
-            BadInput: Runs that are running were asked for.
+            BadInput: Runs that are running were asked for, or a time that is to come.
         """
+        if older_than < timedelta(0):
+            raise BadInput(f"older_than={older_than!r} is less than nothing:   older_than=timedelta(days=30)")
         now = self.clock.now()
         pruned = await prune(
             self.store,
@@ -291,7 +293,7 @@ class Engine(Fleet):
 
         Raises:
             TimeoutError: Not all of them rested in time.
-            GraphChanged: The code's graph is not that of one of the runs. The others go on.
+            GraphChanged: One of the runs cannot go on with the code's graph. The others do.
         """
         waiting = [asyncio.ensure_future(run.wait()) for run in runs]
         try:

@@ -174,7 +174,7 @@ class Runs:
         ids: The first few.
         count: How many.
         driven: Whether an engine drives the run at all.
-        steps: For each of *ids*, how many steps inside of it are done.
+        steps: For each of *ids*, how many steps inside of it are done; empty where there are none.
     """
 
     ids: tuple[str, ...]
@@ -352,7 +352,7 @@ class _Reasons:
         found = [*ready, *answered]
         if found and self._run.halt is None:
             few = found[:_FEW]
-            steps = tuple(len(a.steps) for a in few)
+            steps = tuple(len(a.steps) for a in few) if any(a.steps for a in few) else ()
             yield Runs(ids=tuple(a.id for a in few), count=len(found), driven=self._driven, steps=steps)
 
     def _room(self, queued: Sequence[Activation], live: dict[str, list[Activation]]) -> Iterator[Reason]:

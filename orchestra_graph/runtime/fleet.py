@@ -127,13 +127,17 @@ class Fleet:
         self, plan: Plan, new: NewRun, began: ev.RunStarted, *, drive: bool = True
     ) -> tuple[RunRow, bool]:
         """Create a run, and drive it or leave it to others; or find the one that has its key."""
-        row, created = await self.store.create(new)
+        try:
+            row, created = await self.store.create(new)
+        except StoreError:
+            await self._look_for(new.key)
+            raise
         if created:
             run = RunState.of(plan)
             evolve(run, began)
             self._hooks.written(row, [LogRow(0, new.kind, new.at, new.body)])
             if not drive:
-                await self._release(row.number, row.epoch)
+                await self._release(row)
                 return row, created
             self._drive(plan, row, row.epoch, Loaded(run, Behind()), status="running")
         return row, created
@@ -144,7 +148,7 @@ class Fleet:
         if created:
             self._hooks.written(row, [fork.row])
             if not drive:
-                await self._release(row.number, row.epoch)
+                await self._release(row)
             elif row.fingerprint == plan.fingerprint:
                 self._drive(plan, row, row.epoch, fork.loaded, status="running")
             else:
@@ -227,7 +231,11 @@ class Fleet:
             self._resources.check(plan)
             check_pinned(plan, row)
             await check_goes_on(self.store, plan, row)
-            row = await self.store.claim(number)
+            try:
+                row = await self.store.claim(number)
+            except StoreError:  # maybe it was done all the same
+                self._dropped[number] = row
+                raise
             epoch = row.epoch
             try:
                 row, loaded = await self._loaded(plan, row, known)
@@ -240,10 +248,10 @@ class Fleet:
                 return None
             except BaseException:
                 with suppress(StoreError):
-                    await self._release(number, epoch)
+                    await self._release(row)
                 raise
             if first is None:
-                await self._release(number, epoch)
+                await self._release(row)
                 return None
             return self._drive(plan, row, epoch, loaded, first)
 
@@ -258,9 +266,20 @@ class Fleet:
             self._hooks.written(row, [logged])
         return row, loaded
 
-    async def _release(self, number: int, epoch: int) -> None:
-        with suppress(Fenced):  # it is not ours to release any more
-            await self.store.append(Append(run=number, epoch=epoch, release=True))
+    async def _release(self, row: RunRow) -> None:
+        try:
+            with suppress(Fenced):  # it is not ours to release any more
+                await self.store.append(Append(run=row.number, epoch=row.epoch, release=True))
+        except StoreError:
+            self._dropped[row.number] = row
+            raise
+
+    async def _look_for(self, key: str) -> None:
+        """Let the worker see to a run that may have been created, though the store did not say so."""
+        with suppress(StoreError):
+            row = await self.store.find(key)
+            if row is not None and row.status == "running":
+                self._dropped[row.number] = row
 
     def _go_on(self, run: RunState) -> ev.Event | None:
         engine = f"process {os.getpid()} on {platform.node()}"

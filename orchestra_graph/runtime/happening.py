@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from orchestra_graph.core import events as ev
+from orchestra_graph.runtime.result import Result
 from orchestra_graph.store.base import CachedRow, QuestionRow, QuestionStatus, Transaction
-
-if TYPE_CHECKING:  # a context needs a happening, and whoever makes a result a context
-    from orchestra_graph.runtime.invoke import Result
 
 __all__ = ["Happening"]
 

@@ -12,15 +12,14 @@ import asyncio
 import copy
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import make_dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
-from orchestra_graph.core.events import Taken
 from orchestra_graph.core.revisions import UNSET, Cell, Conflict, Grown, View
 from orchestra_graph.core.run import Activation, RunState, Wave
 from orchestra_graph.errors import BadWrite, NodeTimeout, NotStorable, NotWritten, nearest
@@ -29,6 +28,7 @@ from orchestra_graph.graph.plan import Param, Plan, PlanNode, Transfer
 from orchestra_graph.runtime.context import Context
 from orchestra_graph.runtime.journal import items_codec
 from orchestra_graph.runtime.resources import Resources
+from orchestra_graph.runtime.result import Result
 from orchestra_graph.runtime.routes import holds, read_choice, route
 from orchestra_graph.runtime.threads import Threads
 from orchestra_graph.state.codec import Accepted, first_line
@@ -40,31 +40,6 @@ __all__ = ["Invoker", "Result", "state_of", "value_of"]
 
 _LOG = logging.getLogger("orchestra_graph.node")
 _NEVER_FAIL = (add, last)
-
-
-@dataclass(slots=True)
-class Result:
-    """What a node gave, ready to be stored.
-
-    Attributes:
-        writes: Field to value.
-        fragments: Field to JSON.
-        taken: The edges taken.
-        made: Items that functions made, by edge.
-        item_fragments: The same as JSON.
-        replaced: Those of *writes* that are whole values, in place of what was folded before.
-        cached: It is that of an earlier time; the node was not run.
-        reused: It is that of the run with this key, from which this one was forked; the node was not run.
-    """
-
-    writes: dict[str, Any] = field(default_factory=dict)
-    fragments: dict[str, str] = field(default_factory=dict)
-    taken: Sequence[Taken] = ()
-    made: dict[int, Sequence[Any]] = field(default_factory=dict)
-    item_fragments: dict[int, str] = field(default_factory=dict)
-    replaced: tuple[str, ...] = ()
-    cached: bool = False
-    reused: str | None = None
 
 
 def value_of(plan: Plan, name: str, cell: Cell | None) -> Any:

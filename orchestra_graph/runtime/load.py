@@ -13,7 +13,7 @@ from orchestra_graph.core.snapshot import is_known, needed_by, thaw
 from orchestra_graph.graph.plan import Plan, Shape, form_of
 from orchestra_graph.runtime.blobs import read_events
 from orchestra_graph.runtime.forms import FormName, as_seen, moves_in, parts_of, plan_of
-from orchestra_graph.runtime.wellformed import reading
+from orchestra_graph.runtime.wellformed import check_rest, reading
 from orchestra_graph.store.base import RunRow, Store
 
 __all__ = ["Behind", "Loaded", "changes_between", "load_run"]
@@ -62,6 +62,7 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
     for part in parts:
         part.fold(store.url, row.key)
     run = parts[-1].run
+    check_rest(run, store.url, row.key)
     run.closed.clear()  # that was done when it was written
     run.led_on.clear()
     behind.rows += len(since)

@@ -23,6 +23,7 @@ from orchestra_graph.runtime.records import record_of
 from orchestra_graph.runtime.replay import Replay, replay_of
 from orchestra_graph.runtime.stream import events_of
 from orchestra_graph.runtime.telling import Cursor
+from orchestra_graph.runtime.wellformed import reading
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import RunRow
 
@@ -96,7 +97,8 @@ class Reading(Generic[S]):
     async def unread(self) -> list[Message]:
         """The messages that were sent to the run and that no node has taken, the oldest first."""
         rows = await self._engine.store.inbox(self._row.number)
-        return [Message.of(row) for row in rows if not row.channel.startswith("$")]
+        with reading(self._engine.store.url, "a message", self.key):
+            return [Message.of(row) for row in rows if not row.channel.startswith("$")]
 
     async def explain(self) -> Explanation:
         """Why it does not go on: what it waits for, and what to type next; needs no code. Printed, it is prose."""

@@ -72,7 +72,7 @@ class Run(Reading[S]):
 
         Raises:
             TimeoutError: It did not rest in time.
-            GraphChanged: The code's graph is not the run's.
+            GraphChanged: The run cannot go on with the code's graph.
         """
         async with asyncio.timeout(timeout):
             while True:
@@ -138,7 +138,7 @@ class Run(Reading[S]):
 
         Raises:
             RunOwned: Another process drives it.
-            GraphChanged: The code's graph is not the run's.
+            GraphChanged: The run cannot go on with the code's graph.
         """
         row = await self._now()
         if row.status not in _ENDED:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestra_graph.errors import BadInput, NotStorable, RunBusy, nearest
 from orchestra_graph.graph.plan import Plan, Shape
-from orchestra_graph.runtime.by_schema import wrong_by_schema
+from orchestra_graph.runtime.by_schema import UnusableSchema, wrong_by_schema
 from orchestra_graph.runtime.mail import message_codec, same_message
 from orchestra_graph.runtime.reading import Reading
 from orchestra_graph.state.codec import first_line
@@ -40,7 +40,10 @@ def checked_body(plan: Plan | None, shape: Shape, channel: str, payload: Any, bu
     """
     _check_channel(shape, channel, busy)
     if plan is None:
-        wrong = wrong_by_schema(shape["channels"][channel]["schema"], payload)
+        try:
+            wrong = wrong_by_schema(shape["channels"][channel]["schema"], payload)
+        except UnusableSchema as error:
+            raise BadInput(f"what '{channel}' takes can be checked with the code of the graph only: {error}") from None
         if wrong is not None:
             raise BadInput(f"this is no message for '{channel}': {wrong}")
         text = json.dumps(payload)

@@ -7,6 +7,7 @@ Rule 2. What is not said here may stand there: a later release may add to a form
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -93,6 +94,11 @@ class _Cap(_Part):
     depth: int
 
 
+class _Channel(_Part):
+    type: str
+    schema_: dict[str, Any] | None = Field(alias="schema")
+
+
 class _Form(_Part):
     fields: dict[str, _Field]
     nodes: list[_Node] = Field(min_length=2)
@@ -104,6 +110,7 @@ class _Form(_Part):
     calls: list[_Call] = []
     races: list[list[int]] = []
     caps: list[_Cap] = []
+    channels: dict[str, _Channel] = {}
 
 
 def shape_in(text: str) -> Shape:

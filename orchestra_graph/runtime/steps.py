@@ -13,12 +13,12 @@ import asyncio
 import inspect
 import itertools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_origin
+from typing import Any, Protocol, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
@@ -28,17 +28,13 @@ from orchestra_graph.core import events as ev
 from orchestra_graph.core.run import Activation, RunState, StepRecord
 from orchestra_graph.errors import NodeFailed, NotStorable, StepRefused, StepsChanged
 from orchestra_graph.graph.signature import hints_of
+from orchestra_graph.runtime.desk import Desk
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.state.codec import Accepted, JsonCodec, first_line, parse, unstorable
 from orchestra_graph.store.base import RunRow, Store, Transaction
 from orchestra_graph.store.patience import to_the_end
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from orchestra_graph.runtime.transactions import Desk, NodeTransaction
-
-__all__ = ["AS_ANNOTATED", "ATTEMPT", "Attempt", "ByHand", "Driving"]
+__all__ = ["AS_ANNOTATED", "ATTEMPT", "Attempt", "ByHand", "Driving", "Transacting"]
 
 T = TypeVar("T")
 
@@ -76,6 +72,23 @@ class Driving(Protocol):
 
     async def perform(self, activation: Activation, what: str, fn: Callable[[], Any]) -> Any:
         """Call a function as that of a node is called."""
+        ...
+
+
+class Transacting(Protocol):
+    """The transaction of an attempt: a `NodeTransaction`."""
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether its block was not left."""
+        ...
+
+    def hand_over(self) -> Transaction | None:
+        """Whoever calls this ends the transaction."""
+        ...
+
+    async def undo(self) -> None:
+        """Undo everything."""
         ...
 
 
@@ -131,7 +144,7 @@ class Attempt:
     def __init__(self, driving: Driving, activation: Activation, *, asks: bool = False):
         self.driving, self.activation, self.asks = driving, activation, asks
         self.trouble: Exception | None = None
-        self.transaction: NodeTransaction | None = None
+        self.transaction: Transacting | None = None
         self.over = False
         self._loop, self._home = asyncio.get_running_loop(), threading.get_ident()
         self._places = itertools.count()

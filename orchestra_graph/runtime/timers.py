@@ -13,6 +13,8 @@ from orchestra_graph.core.run import RunState
 
 __all__ = ["Timed", "Timers"]
 
+_AT_ONCE = 1e-6  # seconds: clocks that count from 1970 tell no less apart, and a timer would be set again for ever
+
 
 class Timed(Protocol):
     """Whose timers these are: a `Drive`."""
@@ -85,7 +87,7 @@ class Timers:
         limit = decide.next_limit(self._drive.run)
         if limit is None:
             return
-        if self._used() < limit.at:
+        if limit.at - self._used() > _AT_ONCE:
             self.set_limit()
         else:
             now = self._drive.clock.now()

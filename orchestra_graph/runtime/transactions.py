@@ -2,7 +2,7 @@
 
 Rule 1. A transaction ends with the node: by the append of its result, or undone. A block that was left without an
 error leaves it open until then.
-Rule 2. Of one run there is one at a time, and while it is there nothing else is appended to the run: on a database with
+Rule 2. Of one run there is one at a time, and while it is there nothing else is appended to the run (see `Desk`): on a database with
 one writer the append would wait for the transaction, and the transaction for the append.
 Rule 3. Others wait while it is open. So its time is bounded: after that it is undone, and the node has failed.
 """
@@ -10,8 +10,6 @@ Rule 3. Others wait while it is open. So its time is bounded: after that it is u
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,51 +21,10 @@ from orchestra_graph.store.patience import to_the_end
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["SECONDS", "Desk", "NodeTransaction", "SyncTransaction"]
+__all__ = ["SECONDS", "NodeTransaction", "SyncTransaction"]
 
 SECONDS = 5.0
 """For how long a transaction may be open where nothing else is said; less than others wait for the database."""
-
-
-class Desk:
-    """Where the transactions of one run take their turn, the first first.
-
-    Args:
-        wake: Called when there is something to do: somebody wants a turn, or has had it.
-
-    Attributes:
-        taken: There is a transaction, or one that was handed over and is about to be stored.
-    """
-
-    def __init__(self, wake: Callable[[], object]):
-        self.taken = False
-        self._wake = wake
-        self._waiting = deque[asyncio.Future[None]]()
-
-    async def enter(self) -> None:
-        """Wait for a turn; whoever has had it calls `leave`."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        self._wake()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it had come in that very moment
-                self.leave()
-            raise
-
-    def admit(self) -> None:
-        """Let the next one have its turn; to be called while nothing is being appended to the run."""
-        while self._waiting and not self.taken:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self.taken = True
-                turn.set_result(None)
-
-    def leave(self) -> None:
-        """The turn is over."""
-        self.taken = False
-        self._wake()
 
 
 class NodeTransaction:

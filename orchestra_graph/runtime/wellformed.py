@@ -20,13 +20,25 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from orchestra_graph.core import events as ev
+from orchestra_graph.core.decide import verdict
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.run import Activation, RunState
 from orchestra_graph.errors import OrchestraError, StoreBroken, StoreError, StoreSealed
 from orchestra_graph.store.base import LogRow
 from orchestra_graph.store.sealed import key_of
 
-__all__ = ["MOST", "Misfit", "check_event", "check_place", "fold", "object_in", "reading", "reading_row", "unreadable"]
+__all__ = [
+    "MOST",
+    "Misfit",
+    "check_event",
+    "check_place",
+    "check_rest",
+    "fold",
+    "object_in",
+    "reading",
+    "reading_row",
+    "unreadable",
+]
 
 MOST = 1_000_000
 """How many elements of an `each` one row may start: it says so with a number, which may be any."""
@@ -125,6 +137,17 @@ def fold(run: RunState, row: LogRow, event: ev.Event, url: str, key: str = "") -
     with reading_row(row, url, key):
         check_place(run, row, event)
         return evolve(run, event)
+
+
+def check_rest(run: RunState, url: str, key: str) -> None:
+    """See that a run that was read is done, or something of it is live.
+
+    Raises:
+        StoreBroken: It is neither.
+    """
+    with reading(url, "what its log comes to", key):
+        if run.seq:
+            verdict(run)
 
 
 def check_place(run: RunState, row: LogRow, event: ev.Event) -> None:

@@ -28,7 +28,7 @@ from orchestra_graph.store.base import RunRow
 __all__ = ["Tell", "Told", "Worker"]
 
 _LOG = logging.getLogger("orchestra_graph.worker")
-_GAP = 0.05  # between two looks, in seconds
+_GAP = 0.1  # between two looks for what others have written, in seconds
 _FIRST_PAUSE = 0.1  # before a run is tried again; each one that follows doubles it
 _LONGEST_PAUSE = 30.0
 _PATIENCE = 3.0  # with pauses below this a run is still expected to go on: it is too early to say that all is done

@@ -6,7 +6,7 @@ import psycopg
 
 from orchestra_graph.errors import StoreBroken, StoreBusy, StoreError, StoreFull, StoreLost, StoreOlder
 
-__all__ = ["is_lost", "is_not_ready", "is_worth_another_try", "store_error"]
+__all__ = ["is_lost", "is_not_ready", "is_worth_another_try", "statement_error", "store_error"]
 
 _MEANING: dict[str, tuple[type[StoreError], str]] = {
     "53100": (StoreFull, "the server's disk is full. What was stored before is safe; make room and go on"),
@@ -45,12 +45,23 @@ def store_error(url: str, error: psycopg.Error) -> StoreError:
     """Our error for psycopg's, with the database's own words in it and as its cause."""
     code = error.sqlstate or ""
     known = _MEANING.get(code) or _CLASSES.get(code[:2])
+    if known is None and error.sqlstate is None and "FATAL:" in str(error):  # of a connection that was not made
+        known = (StoreLost if is_not_ready(error) else StoreError, "the server refuses the connection")
     if known is None:
         known = (StoreLost, "the server cannot be reached") if is_lost(error) else (StoreError, "PostgreSQL refused")
     cls, meaning = known
     found = cls(url, f"{meaning} ({' '.join(str(error).split())}).")
     found.__cause__ = error
     return found
+
+
+def statement_error(url: str, error: psycopg.Error) -> StoreError:
+    """Our error for what PostgreSQL says of a statement that a user wrote: a missing table is one of theirs."""
+    if (error.sqlstate or "").startswith("42"):
+        found = StoreError(url, f"PostgreSQL refused ({' '.join(str(error).split())}).")
+        found.__cause__ = error
+        return found
+    return store_error(url, error)
 
 
 def is_lost(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from orchestra_graph.clock import Clock
 from orchestra_graph.ids import new_engine_id
 from orchestra_graph.store import pg_sql
+from orchestra_graph.store.base import RunRow
 from orchestra_graph.store.ledger import Ledger
 from orchestra_graph.store.statements import POSTGRES
 
@@ -31,8 +33,8 @@ class Member:
         pid: Of this process.
         host: The name of this machine.
         signed_in: It may own runs: others can see it.
-        lapsed: It did not say for a whole lease that it lives. What it owned may be somebody else's, and what still is
-            its own is given up before it owns anything again.
+        left: Runs, with their epochs, that it owned when it could not say for a whole lease that it lives. Nobody
+            drives them any more here: what is still its own is to be given up.
     """
 
     lease: float
@@ -40,7 +42,7 @@ class Member:
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=platform.node)
     signed_in: bool = False
-    lapsed: bool = False
+    left: dict[int, int] = field(default_factory=dict)
 
 
 class PgLedger(Ledger):
@@ -51,9 +53,16 @@ class PgLedger(Ledger):
         super().__init__(url, me, clock, POSTGRES)
         self._member = member
 
-    def come_back(self, db: Any, _: None) -> None:
-        """Live again, after a lapse."""
+    def come_back(self, db: Any, left: dict[int, int]) -> None:
+        """Live again, after a lapse, and give up what was left."""
         self._sign_in(db)
+        self._give_up(db, left)
+
+    def claim(self, db: Any, number: int) -> RunRow:
+        """See `Store.claim`. What was left is not ours, though nobody else has taken it yet."""
+        if number in self._member.left:
+            self._give_up(db, {number: self._member.left[number]})
+        return super().claim(db, number)
 
     def sign_out(self, db: Any, _: None) -> None:
         """Give up every run, and be forgotten."""
@@ -71,10 +80,11 @@ class PgLedger(Ledger):
 
     def _sign_in(self, db: Any) -> None:
         me = self._member
-        if me.lapsed:
-            db.execute(self._sql.RELEASE_ALL, (me.id,))
         if not me.signed_in:
             db.execute(pg_sql.CLEAN_MARKS)
         # Each time: the transaction that did it first may not have been stored.
         db.execute(pg_sql.SIGN_IN, (me.id, me.pid, me.host, self._clock.now(), me.lease))
-        me.signed_in, me.lapsed = True, False
+        me.signed_in = True
+
+    def _give_up(self, db: Any, left: dict[int, int]) -> None:
+        db.execute(pg_sql.GIVE_UP, (self._member.id, json.dumps(list(left.items()))))

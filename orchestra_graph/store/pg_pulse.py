@@ -160,10 +160,10 @@ class Pulse:
 
     async def _beat(self, connection: psycopg.AsyncConnection[Any]) -> None:
         me = self._member
-        if me.lapsed:
-            self._come_back()
         if not me.signed_in:
             return
+        if me.left:
+            self._come_back()
         before, believed = self._loop.time(), dict(self._owned)
         renewed = await connection.execute(pg_sql.RENEW.encode(), (me.lease, me.id))
         if not renewed.rowcount:
@@ -187,8 +187,7 @@ class Pulse:
 
     def _lapse(self) -> None:
         self._disarm()
-        if self._member.signed_in:
-            self._member.lapsed = True
+        self._member.left.update(self._owned)
         self._lose(list(self._owned))
 
     def _lose(self, runs: Collection[int]) -> None:

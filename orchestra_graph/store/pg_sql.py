@@ -8,6 +8,7 @@ __all__ = [
     "COUNT_DEAD",
     "END_LEASE",
     "END_SESSIONS",
+    "GIVE_UP",
     "HURRY",
     "IS_ALIVE",
     "LIVES",
@@ -60,6 +61,11 @@ SIGN_IN = (
 RENEW = f"UPDATE engines SET lease_until = {_NOW} + %s WHERE id = %s"
 END_LEASE = f"UPDATE engines SET lease_until = {_NOW} - 1 WHERE id = %s"
 OWNED = "SELECT id, epoch FROM runs WHERE owner = %s"
+
+GIVE_UP = (
+    "UPDATE runs SET owner = NULL WHERE owner = %s AND (id, epoch) IN "
+    "(SELECT (p ->> 0)::bigint, (p ->> 1)::integer FROM jsonb_array_elements(%s::jsonb) AS t(p))"
+)
 
 LIVES = f"lease_until > {_NOW}"
 IS_ALIVE = f"SELECT 1 FROM engines WHERE id = %s AND {LIVES}"

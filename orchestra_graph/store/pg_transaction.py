@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import copy
 import json
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from orchestra_graph.store.group_commit import GroupCommit
 from orchestra_graph.store.patience import to_the_end
 from orchestra_graph.store.pg_connect import Target
 from orchestra_graph.store.pg_door import Door, Patience
-from orchestra_graph.store.pg_faults import is_lost
+from orchestra_graph.store.pg_faults import is_lost, statement_error
 from orchestra_graph.store.pg_ledger import Member, PgLedger
 from orchestra_graph.store.pg_pen import Db, Pen
 from orchestra_graph.store.pg_writer import Wire
@@ -37,6 +38,10 @@ __all__ = ["PgTransaction", "Slots"]
 
 T = TypeVar("T")
 
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_ENDS = frozenset(
+    {"ABORT", "BEGIN", "COMMIT", "END", "PREPARE", "RELEASE", "ROLLBACK", "SAVEPOINT", "START", "DEALLOCATE", "DISCARD"}
+)
 _CANCEL = 0.05  # seconds between two looks at a statement that is to be stopped
 
 
@@ -260,6 +265,7 @@ class PgTransaction:
         from sqlalchemy import text
 
         spelled = text(statement) if isinstance(statement, str) else statement
+        _refuse_ends(spelled, self._slots.target.url)
         result = self.slot.core().execute(spelled, parameters)
         return list(result.fetchall()) if result.returns_rows else []
 
@@ -277,11 +283,13 @@ class PgTransaction:
                 if self._is_open():
                     return done
             found = StoreError(url, "a statement of the node has ended the transaction, or the server has")
+        except StoreError as error:
+            return error
         except (DBAPIError, psycopg.Error) as error:
             inner = error.orig if isinstance(error, DBAPIError) else error
             cause = error
             found = (
-                self._slots.target.fault(inner)
+                statement_error(url, inner)
                 if isinstance(inner, psycopg.Error)
                 else StoreError(url, f"a statement cannot be run: {error}")
             )
@@ -338,10 +346,22 @@ class PgTransaction:
             self.slot.door.drop()  # which undoes it, too
 
 
+def _refuse_ends(statement: Any, url: str) -> None:
+    """Refuse what would end the transaction, or begin another one. Procedures cannot: the server sees to that."""
+    words = _COMMENTS.sub(" ", getattr(statement, "text", "")).replace(";", " ").split(None, 1)
+    if words and words[0].upper() in _ENDS:
+        raise StoreError(
+            url,
+            f"a node's statement may not be {words[0].upper()}: the transaction is stored with the node's result, and "
+            f"undone where the node fails. Leave it out",
+        )
+
+
 def _dressed(connection: psycopg.Connection[Any]) -> Any:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
+    connection.prepare_threshold = 0  # the server takes one statement at a time then, and no "COMMIT; BEGIN"
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
     )

@@ -203,7 +203,15 @@ class PostgresStore(SqlStore):
         writer = PgWriter(door, pen, target, wire, changes.happened)
 
         def come_back() -> None:
-            writer.submit(ledger.come_back, None)
+            left = dict(member.left)
+
+            def given_up(done: asyncio.Future[Any]) -> None:
+                if not done.cancelled() and done.exception() is None:
+                    for run, epoch in left.items():
+                        if member.left.get(run) == epoch:
+                            del member.left[run]
+
+            writer.submit(ledger.come_back, left).add_done_callback(given_up)
 
         pulse = Pulse(target, wire, member, changes, answers, self._tell_lost, come_back)
         readers = PgReaders(target, _READERS, self._lease)

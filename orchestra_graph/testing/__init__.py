@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestra_graph.testing.acting import Answers as Answers
     from orchestra_graph.testing.acting import Message as Message
-    from orchestra_graph.testing.around import Around as Around
     from orchestra_graph.testing.clock import VirtualClock as VirtualClock
     from orchestra_graph.testing.clock import VirtualLoop as VirtualLoop
     from orchestra_graph.testing.clock import in_virtual_time as in_virtual_time
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answers",
-    "Around",
     "CrashFailure",
     "CrashReport",
     "Fault",
@@ -49,7 +47,6 @@ __all__ = [
 
 _LAZY: Mapping[str, str] = {
     "Answers": "acting",
-    "Around": "around",
     "CrashFailure": "crash",
     "CrashReport": "crash",
     "Fault": "faults",

@@ -222,7 +222,7 @@ class Simulation:
         with processes():
             world = Process("world")
             for work in self._everybody():
-                world.spawn(work)
+                world.spawn(work).add_done_callback(self._look_at)
             try:
                 await self._to_the_end()
             finally:
@@ -243,6 +243,11 @@ class Simulation:
             trace=tuple(self.trace),
             digest=hashlib.sha256("\n".join(self.trace).encode()).hexdigest(),
         )
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        """Somebody of the world outside has done what there was to do; nothing of it may have failed."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.problems.append(f"somebody outside met {type(error).__name__}: {error}")
 
     def note(self, kind: str, told: str) -> None:
         """Something has happened."""
@@ -507,7 +512,7 @@ class _Person:
     def __init__(self, simulation: Simulation, job: Job, number: int, answers: Answers):
         self.simulation, self.job, self.number, self.answers = simulation, job, number, answers
         self.chance = simulation.chance_of("person", job.key, number)
-        self.told: dict[str, Any] = {}
+        self._seen: set[str] = set()
 
     async def look_after(self) -> None:
         """Look now and then, and answer."""
@@ -516,7 +521,9 @@ class _Person:
         while not simulation.done:
             kept = simulation._kept(self.job)
             for row in list(kept.questions.values()):
-                if row.status == "open":
+                if row.status == "open" and row.id not in self._seen:
+                    self._seen.add(row.id)
+                    await asyncio.sleep(self.chance.random() * 3)  # somebody else may answer meanwhile
                     await self._answer(OpenQuestion.of(row))
             if kept.row.status == "dead":
                 await simulation.outside(f"revive {self.job.key}", self._revive)

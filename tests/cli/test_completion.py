@@ -31,7 +31,7 @@ def offered(*words: str) -> list[str]:
 
 @pytest.mark.usefixtures("shell")
 def test_commands_and_options_are_offered() -> None:
-    assert offered("re") == ["resume", "retry"]
+    assert offered("re") == ["replay", "resume", "retry"]
     assert offered("dem") == ["demo"]
     assert offered("--tr") == ["--traceback"]
     assert {"--db", "--json", "--key", "--input"} <= set(offered("run", "--"))

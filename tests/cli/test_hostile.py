@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Command, Context, Option
 from click.testing import Result
 
 from orchestra_graph import Engine
+from orchestra_graph.cli.completing import question_ids, run_keys
 from orchestra_graph.cli.report import render_json, render_line, safe
+from orchestra_graph.cli.said import Settings
 from orchestra_graph.errors import StoreBroken, StoreSealed, UnknownRun, without_password
 from orchestra_graph.store.keys import Keys
 from orchestra_graph.store.place import shown
@@ -143,6 +146,27 @@ def test_a_name_of_a_run_that_a_terminal_obeys_can_be_listed(shell: Shell, datab
     assert EVIL.replace("\x00", "") in {run["key"] for run in document["runs"]}
 
 
+def test_a_shell_is_offered_what_can_be_typed_only(shell: Shell, database: Path) -> None:
+    for key in ("fine", "two\nplain,lines", "\x1b[2J"):
+        change(database, "UPDATE runs SET key = ? WHERE status = 'waiting'", key)
+        found = [item.value for item in run_keys(context(database), Option(["-x"]), "")]
+        assert found == (["fail", "fine"] if key == "fine" else ["fail"])
+
+
+def context(database: Path, **said: str) -> Context:
+    made = Context(Command("answer"), obj=Settings(db=str(database)))
+    made.params.update(said)
+    return made
+
+
+def test_what_is_asked_stands_beside_a_question_as_one_plain_line(shell: Shell, database: Path) -> None:
+    for prompt, beside in ((EVIL, "red"), ("sealed:1:2026:AAAA", "encrypted")):
+        change(database, "UPDATE questions SET prompt = ?", prompt)
+        (item,) = question_ids(context(database, key="wait"), Option(["-x"]), "")
+        assert beside in (item.help or "")
+        assert not obeyed(item.help or "")
+
+
 def test_the_gate_lets_lines_and_colours_through_and_nothing_else() -> None:
     assert safe("a\x1b[1mb\x1b[0m\nc") == "a\x1b[1mb\x1b[0m\nc"
     assert safe("a\x1b[2Jb\x1b]0;t\x07") == "a\ufffd[2Jb\ufffd]0;t\ufffd"
@@ -197,8 +221,6 @@ def test_no_command_says_a_password(shell: Shell, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_line_to_type_has_no_password_in_it() -> None:
-    from orchestra_graph.cli.said import Settings
-
     settings = Settings(db=f"postgresql://ana:{PASSWORD}@host/db")
     assert settings.line("show", "k") == 'orchestra show k --db "$ORCHESTRA_DB"'
     assert Settings(db="a b.db").line("show", "k") == "orchestra show k --db 'a b.db'"

@@ -264,6 +264,20 @@ def test_what_lost_before_it_gives_nothing_to_its_fields_at_the_end() -> None:
     assert (play.final["log"], play.final["total"]) == (["u", "x"], 1)
 
 
+def test_what_a_join_did_without_sees_it_when_it_is_tried_again() -> None:
+    rule = JoinRule(kind="first", count=2)
+    play = Play(plan_of("START a b c", "a j", "b j", "c j", "j END", joins={"j": rule}))
+    play.begin()
+    play.fail("a")
+    assert "a" not in play.live
+    play.do(forked(2.0, 1, {"title": "u"}))
+    play.finish("b")
+    play.fail("c")
+    play.do(ev.RunEnded(at=6.0, status="failed"))
+    play.do(ev.RunRetried(at=7.0))
+    assert (play.seen("a")["title"], play.seen("c")["title"]) == ("u", "u")
+
+
 def test_a_failed_run_goes_on_with_the_update_that_mends_it() -> None:
     play = Play(plan_of("START a b", "a END", "b END"))
     play.begin()

@@ -11,7 +11,7 @@ from typing import Any
 from orchestra_graph import Context, Graph, Node, Retry, State, node
 from orchestra_graph.errors import StoreError
 
-__all__ = ["STEPS", "Job", "deadly", "held", "job", "paid", "stubborn"]
+__all__ = ["STEPS", "Job", "deadly", "held", "job", "paid", "slow", "stubborn"]
 
 STEPS = 10
 
@@ -65,6 +65,22 @@ paid = Graph(Job, name="paid")
 """Ten nodes in a line, each with an effect on a file, and one on a table of the user's."""
 paid.chain(*(_paying(number) for number in range(STEPS)))
 paid.start("s0")
+
+
+@node(writes="by")
+async def pay_slowly(folder: Path, ctx: Context) -> int:
+    async with ctx.transaction() as tx:
+        values = {"run": ctx.run, "node": ctx.node, "pid": os.getpid()}
+        await tx.execute("INSERT INTO effects (run, node, pid) VALUES (:run, :node, :pid)", values)
+        note(folder, "held", os.getpid())
+        while not (folder / "go").exists():
+            await asyncio.sleep(0.01)
+    return os.getpid()
+
+
+slow = Graph(Job, name="slow")
+"""Is in a transaction until there is a file `go`."""
+slow.start(pay_slowly)
 
 
 @node(writes="by")

@@ -122,34 +122,14 @@ def test_sigterm_hands_over_at_once(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_ends_it_whatever_its_nodes_do(tmp_path: Path) -> None:
-    leave_words = (f"{JOBS}stubborn",)
-    with workers(url_in(tmp_path), *leave_words) as fleet:
-        until(lambda: (tmp_path / "runs.db").exists())
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START, url_in(tmp_path), str(tmp_path)], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
-        until(lambda: ("refuses", str(process.pid)) in effects(tmp_path))
-        process.kill()  # it would not let go of it
-        process.wait()
+    leave(tmp_path, stubborn, "k")
+    with workers(url_in(tmp_path), f"{JOBS}stubborn") as fleet:
         until(lambda: ("refuses", str(fleet[0].process.pid)) in effects(tmp_path))
         fleet[0].send(signal.SIGTERM)
         until(lambda: ("was", "cancelled") in effects(tmp_path))
         assert fleet[0].process.poll() is None
         fleet[0].send(signal.SIGTERM)
         assert fleet[0].ends() == 128 + signal.SIGTERM
-
-
-_START = """
-import asyncio, sys
-from orchestra_graph import Engine
-from tests.kill.jobs import Job, stubborn
-
-async def main():
-    async with Engine(sys.argv[1], graphs=[stubborn]) as engine:
-        await (await engine.start(stubborn, Job(folder=sys.argv[2]), key="k")).wait()
-
-asyncio.run(main())
-"""
 
 
 def test_one_that_is_stopped_keeps_its_runs_for_its_lock_lives(tmp_path: Path) -> None:

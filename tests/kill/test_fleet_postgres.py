@@ -18,7 +18,7 @@ import pytest
 from orchestra_graph import Engine, OrchestraError
 from orchestra_graph.testing.postgres import Database, throwaway_postgres
 from tests.kill.fleet import effects
-from tests.kill.jobs import STEPS, Job, held, job, paid
+from tests.kill.jobs import STEPS, Job, held, job, paid, slow
 from tests.kill.processes import PROCESSES
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(300)]
@@ -47,7 +47,7 @@ def work(url: str) -> None:
     async def main() -> None:
         while True:
             with suppress(OrchestraError):  # the server may be away when it comes up
-                async with Engine(url, graphs=[paid, held, job], lease=LEASE) as engine:
+                async with Engine(url, graphs=[paid, held, job, slow], lease=LEASE) as engine:
                     await engine.work(poll=0.5, most=30)
             await asyncio.sleep(0.2)
 
@@ -186,6 +186,24 @@ def test_one_that_is_stopped_past_its_lease_is_replaced_and_writes_nothing_when_
     assert len(body) == 1
     assert second in body[0][0]
     assert before[0][0] + 2 == shared.execute("SELECT max(seq) FROM events")[0][0]  # the node, and the end
+
+
+def test_a_takeover_while_the_old_owner_is_in_a_transaction_leaves_that_without_effect(
+    shared: Database, fleet: Callable[[str, int], Fleet], tmp_path: Path
+) -> None:
+    shared.execute("CREATE TABLE effects (run TEXT, node TEXT, pid INTEGER)")
+    leave(shared.url, slow, tmp_path, "k")
+    old = fleet(shared.url, 1)
+    until(lambda: len(_lines(tmp_path)) == 1)
+    old.send(0, signal.SIGSTOP)
+    new = fleet(shared.url, 1)
+    until(lambda: len(_lines(tmp_path)) == 2)
+    old.send(0, signal.SIGCONT)
+    (tmp_path / "go").touch()  # both come to the end of their blocks
+    until(lambda: count(shared, "done"))
+    old.processes[0].join(0.5)  # it lives, and has had time to do harm
+    assert old.processes[0].is_alive()
+    assert shared.execute("SELECT run, node, pid FROM effects") == [("k", "pay_slowly", new.processes[0].pid)]
 
 
 def test_a_server_that_is_away_for_longer_than_a_lease_costs_no_run(

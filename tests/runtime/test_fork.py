@@ -28,6 +28,7 @@ from orchestra_graph import (
 )
 from orchestra_graph import events as public
 from orchestra_graph.errors import BadInput, RunEnded, RunKeyTaken, UnknownStep
+from orchestra_graph.store.keys import Keys
 
 from .common import Sheet, asked, both_stores, chain, done, failed, stopped, until_logged, url_of, virtual
 from .virtual import in_virtual_time
@@ -388,6 +389,38 @@ async def test_a_race_whose_branches_are_all_known_has_the_same_winner_and_begin
         assert ran == []
 
 
+@in_virtual_time
+async def test_the_first_to_come_is_the_same_though_the_others_came_later_and_are_at_hand_at_once() -> None:
+    def runner(name: str, seconds: float) -> Node[Any]:
+        @node(name=name, writes="log")
+        async def run() -> str:
+            ran.append(name)
+            await asyncio.sleep(seconds)
+            return name
+
+        return run
+
+    @node(writes="text")
+    async def winner(log: list[str]) -> str:
+        await asyncio.sleep(60)
+        return log[-1]
+
+    late, one, two = runner("late", 5), runner("one", 1), runner("two", 2)
+    graph = Graph(Sheet, name="race")
+    graph.start([late, one])
+    graph.edge(one, two)
+    graph.edge([late, two], winner)
+    graph.join(winner, first())
+    async with virtual(graph) as engine:
+        run = await engine.start(graph, Sheet())
+        final = done(await run.wait())
+        assert final.text == "two"
+        ran.clear()
+        fork = await run.fork(at=0)
+        assert done(await fork.wait()) == final
+        assert (ran, await fork.reused()) == ([], ["one", "two", "late", "winner"])
+
+
 # -- what is asked wrong -----------------------------------------------------------------------------------
 
 
@@ -650,3 +683,37 @@ async def test_a_fork_goes_on_with_another_form_of_the_graph_from_before_that_wa
         assert await rows_of(engine, run) == before
         third = await fork.fork(at=0, update={"count": 3}, key="three")
         assert done(await third.wait()).right == "3"
+
+
+async def _forked_with_a_large_value(url: str, keys: Keys | None = None) -> None:
+    @node(writes="text")
+    async def large(count: int) -> str:
+        ran.append("large")
+        return "x" * 50_000
+
+    graph = chain(large, approve, use_ok)
+    async with Engine(url, graphs=[graph], keys=keys) as engine:
+        run = await engine.start(graph, Sheet(), key="one")
+        asked(await run.wait())
+        before = await rows_of(engine, run)
+        fork = await run.fork(at=1, update={"count": 3, "log": ["y" * 50_000]}, key="two")
+        asked(await fork.wait())
+        await fork.answer("approve", True)
+        final = done(await fork.wait())
+        assert (final.right, len(final.text), len(final.log[0])) == ("True 3", 50_000, 50_000)
+        assert (await fork.replay()).same
+        third = await fork.fork(at=1, update={"count": 4}, key="three")
+        assert done(await third.wait()).right == "True 4"
+        assert await third.reused() == ["approve"]
+        assert await rows_of(engine, run) == before
+    assert ran.count("large") == 1
+
+
+@pytest.mark.asyncio
+async def test_forks_in_an_encrypted_database(tmp_path: Path) -> None:
+    await _forked_with_a_large_value(url_of("sqlite", tmp_path) or "", Keys({"k": b"k" * 32}, use="k", strict=True))
+
+
+@pytest.mark.asyncio
+async def test_forks_on_postgresql(postgres_url: str) -> None:
+    await _forked_with_a_large_value(postgres_url)

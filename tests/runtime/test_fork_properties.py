@@ -12,7 +12,7 @@ import pytest
 from orchestra_graph import Graph, Node, State, append, node
 from orchestra_graph.core.run import Activation
 from orchestra_graph.runtime.driver import Drive
-from orchestra_graph.runtime.fork import Earlier
+from orchestra_graph.runtime.earlier import Earlier
 from orchestra_graph.runtime.outcomes import Done
 from tests.graph.programs import Case, write
 

@@ -24,6 +24,8 @@ EVENTS: list[ev.Event] = [
     ev.NodeFailed(at=2.0, id="a", error=ev.ErrorInfo("E", "why\nso"), attempt=2, retry_at=3.5, took=0.5),
     ev.NodeFailed(at=2.0, id="a", error=ev.ErrorInfo("E", "")),
     ev.NodeFailed(at=2.0, id="a", error=ev.ErrorInfo("E", ""), taken=(ev.Taken(3), ev.Taken(4))),
+    ev.StepDone(at=2.0, id="a@1", key="pay", index=0, value={"of": [1, None, "x"]}),
+    ev.StepDone(at=2.0, id="a@1", key="pay", index=3, value=None),
     ev.JoinAsked(at=2.0, id="j@1", seen=3, fire=True),
     ev.JoinAsked(at=2.0, id="j@1", seen=3, fire=False),
     ev.JoinAsked(at=2.0, id="j", seen=1, fire=False, error=ev.ErrorInfo("E", "why")),
@@ -42,6 +44,7 @@ EVENTS: list[ev.Event] = [
     ev.RunCancelled(at=2.0),
     ev.RunMoved(at=2.0, fingerprint="f", version="2", was="e", was_version="1", changes=("x",), position={"a": 1}),
     ev.RunEnded(at=2.0, status="done"),
+    ev.RunEnded(at=2.0, status="dead", reason="was running `a` when 6 owners in a row died"),
 ]
 
 
@@ -70,7 +73,8 @@ EACH = next(index for index, edge in enumerate(PLAN.edges) if edge.kind == "each
 
 def written(event: ev.Event) -> str:
     writes = getattr(event, "values", None) or getattr(event, "writes", None) or {}
-    return body_of(event, {name: json.dumps(value) for name, value in writes.items()})
+    step = {"value": json.dumps(event.value)} if isinstance(event, ev.StepDone) else None
+    return body_of(event, {name: json.dumps(value) for name, value in writes.items()}, step=step)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)

@@ -7,7 +7,22 @@ from typing import Annotated, Any
 
 import pytest
 
-from orchestra_graph import Engine, Graph, GraphChanged, Item, Run, State, append, ask, later, node
+from orchestra_graph import (
+    Context,
+    Engine,
+    Graph,
+    GraphChanged,
+    Item,
+    Run,
+    State,
+    append,
+    ask,
+    first,
+    later,
+    node,
+    receive,
+)
+from orchestra_graph import events as public
 from orchestra_graph.graph.question import Question
 
 from .common import asked, database, done, events
@@ -510,7 +525,7 @@ async def test_a_run_moves_twice_and_everybody_reads_it_alike(tmp_path: Path) ->
         assert await run.state_at(len(steps) - 1) == state
         told = [e async for e in run.events(follow=False)]
         assert told[: len(middle)] == middle
-        assert [(e.was, e.version) for e in told if type(e).__name__ == "RunMoved"] == [("1", "2"), ("2", "3")]
+        assert [(e.was, e.version) for e in told if isinstance(e, public.RunMoved)] == [("1", "2"), ("2", "3")]
         again = [e async for e in run.events(after=told[3].cursor, follow=False)]
         assert again == told[4:]
         assert (await run.record()).status == "done"
@@ -677,3 +692,118 @@ async def test_a_migration_that_raises_or_gives_what_does_not_fit_is_refused(tmp
     graph.migrate("1", fields={"price": lambda old: "much"})
     error = await refused(url, graph)
     assert error.why[-1].startswith("field 'price' would begin with 'much', which does not fit")
+
+
+async def test_a_new_private_field_of_a_graph_that_is_under_way_begins_with_its_default(tmp_path: Path) -> None:
+    class Desk(State):
+        ok: bool = later()
+        private: int = 1
+
+    class Desk2(Desk):
+        more: str = "more"
+
+    @ask(name="approve", writes="ok")
+    async def asks() -> Question[bool]:
+        return Question("?")
+
+    @node(writes="private")
+    async def tell(more: str) -> int:
+        return len(more)
+
+    def outer(state: type[State], *steps: Any) -> Graph[Any]:
+        desk = Graph(state, name="desk")
+        desk.start(steps[0])
+        desk.chain(*steps)
+        graph = Graph(Review, name="review")
+        graph.start(desk)
+        graph.edge(desk, publish)
+        return graph
+
+    url = database(tmp_path)
+    await parked(url, outer(Desk, asks), Review(text="a"))
+    state = await go_on(url, outer(Desk2, asks, tell), answer=("desk/approve", True))
+    assert (state.ok, state.log) == (True, ["publish True"])
+
+
+async def test_what_waits_for_a_message_goes_on_waiting(tmp_path: Path) -> None:
+    def graph_of(*more: Any) -> Graph[Any]:
+        graph = Graph(Review, name="review")
+        word = receive("words", str, writes="log")
+        graph.start(word)
+        graph.chain(word, *more)
+        return graph
+
+    url = database(tmp_path)
+    async with Engine(url, graphs=[old := graph_of(announce)]) as engine:
+        run = await engine.start(old, Review(text="a"), key="k")
+        await run.wait()
+    async with Engine(url, graphs=[new := graph_of(announce, last_one)]) as engine:
+        run = await engine.get("k", new)
+        await run.send("words", "hello")
+        assert done(await run.wait()).log == ["hello", "announce", "last"]
+
+
+async def test_a_step_that_is_done_is_not_done_again_under_another_form(tmp_path: Path) -> None:
+    did: list[str] = []
+
+    def graph_of(broken: bool, *more: Any, name: str = "work", version: str = "1") -> Graph[Any]:
+        @node(name=name, writes="log")
+        async def work(ctx: Context) -> str:
+            async def effect() -> str:
+                did.append("effect")
+                return "done"
+
+            said = await ctx.step("effect", effect, returns=str)
+            if broken:
+                raise ValueError("no")
+            return said
+
+        return review(work, *more, version=version)
+
+    url = database(tmp_path)
+    async with Engine(url, graphs=[old := graph_of(True)]) as engine:
+        run = await engine.start(old, Review(text="a"), key="k")
+        await run.wait()
+    new = graph_of(False, announce, name="labour", version="2")
+    new.migrate("1", nodes={"work": "labour"})
+    async with Engine(url, graphs=[new]) as engine:
+        run = await engine.get("k", new)
+        await run.retry()
+        assert done(await run.wait()).log == ["done", "announce"]
+    assert did == ["effect"]
+
+
+async def test_a_join_that_does_without_a_branch_that_failed_is_carried_over(tmp_path: Path) -> None:
+    @node(writes="log")
+    async def wrong(text: str) -> str:
+        raise ValueError("no")
+
+    def graph_of(*more: Any, version: str = "1", asker: Any = approve) -> Graph[Any]:
+        graph = Graph(Review, name="review", version=version)
+        graph.start(draft)
+        graph.edge(draft, [wrong, asker, announce])
+        graph.edge([wrong, asker, announce], publish_log)
+        graph.join(publish_log, first(2))
+        graph.chain(publish_log, *more)
+        return graph
+
+    @node(writes="log")
+    async def publish_log() -> str:
+        return "out"
+
+    url = database(tmp_path)
+    await parked(url, graph_of(last_one), Review(text="a"))
+    new = graph_of(last_one, shout, version="2", asker=sign_off)
+    new.migrate("1", nodes={"approve": "sign_off"})
+    state = await go_on(url, new, answer=("approve", True))
+    assert state.log == ["draft a", "announce", "out", "last", "shout"]
+
+
+async def test_a_run_in_memory_moves_too() -> None:
+    old, new = review(draft, approve, publish), review(draft, approve, publish, announce, version="2")
+    async with Engine(graphs=[old]) as engine:
+        run = await engine.start(old, Review(text="a"), key="k")
+        asked(await run.wait())
+        run = await engine.get("k", new)
+        await run.answer("approve", True)
+        assert done(await run.wait()).log == ["draft a", "publish True", "announce"]

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from orchestra_graph import Cancelled, Done, Failed, OpenQuestion, Stopped, Waiting
+from orchestra_graph import Cancelled, Dead, Done, Failed, OpenQuestion, Stopped, Waiting
 from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.runtime.outcomes import example_answer
 
@@ -45,6 +45,13 @@ def test_each_outcome_says_how_the_run_stands_and_what_to_type_next() -> None:
         "  b: KeyError: 'k'",
         "    orchestra retry k      (goes on from the failed node)",
     ]
+    dead = Dead(run="k", state=STATE, reason="was running `a` when 6 owners in a row died", deaths=6)
+    assert str(dead).splitlines() == [
+        "k is dead: was running `a` when 6 owners in a row died",
+        "    orchestra retry k      (lets it go on, when what kills it is mended)",
+    ]
+    unstored = Dead(run="k", state=STATE, reason="was running `a`", deaths=6, stored=False)
+    assert (str(unstored), unstored.commands) == ("k is dead: was running `a`", ())
 
 
 def test_one_question_is_answered_without_its_id_and_several_with_theirs() -> None:

@@ -136,4 +136,6 @@ async def test_an_engine_keeps_what_is_not_old_enough() -> None:
         run, _ = await engine.store.create(new)
         await engine.store.append(Append(run=run.number, epoch=1, status="done", release=True))
         assert await engine.prune(older_than=timedelta(minutes=1)) == 0
+        with pytest.raises(BadInput, match="less than nothing"):
+            await engine.prune(older_than=timedelta(days=-1))
         assert await engine.prune(older_than=timedelta(0)) == 1

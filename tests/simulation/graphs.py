@@ -159,8 +159,26 @@ def mailed() -> Graph[Sheet]:
     return graph
 
 
+async def fetch(what: str) -> str:
+    await asyncio.sleep(3)
+    return f"{what} fetched"
+
+
+@node(writes="log")
+async def stepping(ctx: Context) -> str:
+    """Three steps, of which each is kept when it is done."""
+    return ", ".join([await ctx.step(what, fetch, what) for what in ("one", "two", "three")])
+
+
+def stepped() -> Graph[Sheet]:
+    graph = Graph(Sheet, name="stepped")
+    graph.start([stepping, step("beside")])
+    graph.edge([stepping, "beside"], count)
+    return graph
+
+
 GRAPHS: dict[str, Graph[Sheet]] = {
-    graph.name: graph for graph in (forked(), looped(), asked(), shipped(), spread(), retried(), mailed())
+    graph.name: graph for graph in (forked(), looped(), asked(), shipped(), spread(), retried(), mailed(), stepped())
 }
 ANSWERS: dict[str, Any] = {"agree": True, "sign": "ada"}
 RIVALS: dict[str, Any] = {"agree": False, "sign": "bob"}

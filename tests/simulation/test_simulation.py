@@ -153,8 +153,8 @@ def test_an_answer_that_does_not_stand_is_found(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_message_that_is_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def losing(self: MemoryDatabase, message: Any) -> Any:
-        sent = send(self, message)
+    def losing(self: MemoryDatabase, message: Any, alone: int | None) -> Any:
+        sent = send(self, message, alone)
         if not message.channel.startswith("$") and message.id == "message-1":
             del self.runs[message.run].inbox[message.id]
         return sent

@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from orchestra_graph import END, Engine, Graph, Item, Question, State, add, append, ask, node
+from orchestra_graph import END, Context, Engine, Graph, Item, Question, State, add, append, ask, node, receive
 from orchestra_graph.core.snapshot import freeze
 from orchestra_graph.errors import EngineBug, OrchestraError
 from orchestra_graph.runtime.run import Run
-from orchestra_graph.store.base import Snapshot
+from orchestra_graph.store.base import MessageRow, Snapshot
 from orchestra_graph.store.memory import MemoryStore
 from orchestra_graph.store.memory_database import Kept, MemoryDatabase
 
@@ -78,10 +78,33 @@ desk.edge(meet_here, approve)
 desk.edge(approve, END)
 
 
+class Chat(State):
+    said: Annotated[list[str], append] = []
+    heard: str = ""
+
+
+chat = Graph(Chat, name="chat")
+hear = receive("user", str, writes="heard", interrupts=True)
+
+
+@node(writes="said")
+async def reply(heard: str, context: Context) -> str:
+    return await context.step("shout", heard.upper, returns=str)
+
+
+chat.start(hear)
+chat.edge(hear, reply)
+chat.edge(reply, END, when=lambda heard: heard == "bye")
+chat.edge(reply, hear, otherwise=True)
+
+
 async def made() -> MemoryDatabase:
-    """Runs that wait, are done, and have failed; each with a snapshot of its last row."""
+    """Runs that wait, are done, and have failed, and one that waits for messages; each with a snapshot."""
     database = MemoryDatabase()
-    async with Engine(MemoryStore(database), graphs=[desk]) as engine:
+    async with Engine(MemoryStore(database), graphs=[desk, chat]) as engine:
+        talk = await engine.start(chat, Chat(), key="chat")
+        await talk.send("user", "hello")
+        await talk.wait()
         for topic in ("wait", "done", "fail"):
             run = await engine.start(desk, Doc(topic=topic), key=topic)
             await run.wait()
@@ -90,8 +113,12 @@ async def made() -> MemoryDatabase:
                 await run.answer(asked.id, True)
                 await run.wait()
         for kept in database.runs.values():
-            state = await (await engine.get(kept.row.key, desk))._load()
+            state = await (await engine.get(kept.row.key))._load()
             kept.snapshot = Snapshot(kept.log[-1].seq, freeze(state))
+    unread = MessageRow(
+        run=1, id="m", channel="user", body='{"payload":"again","busy":"interrupt"}', sent_at=1.0, number=9
+    )
+    kept_in(database, "chat").inbox["m"] = unread
     return database
 
 
@@ -212,11 +239,11 @@ async def _get(engine: Engine, key: str) -> Run[Any]:
 
 
 async def _state(engine: Engine, key: str) -> object:
-    return await (await engine.get(key, desk)).state()
+    return await (await engine.get(key, _graph_of(key))).state()
 
 
 async def _states(engine: Engine, key: str) -> object:
-    run = await engine.get(key, desk)
+    run = await engine.get(key, _graph_of(key))
     return [await run.state_at(step.number) for step in await run.history()]
 
 
@@ -246,17 +273,38 @@ async def _answer(engine: Engine, key: str) -> object:
 
 
 async def _wait(engine: Engine, key: str) -> object:
-    return str(await (await engine.get(key, desk)).wait(timeout=1))
+    return str(await (await engine.get(key, _graph_of(key))).wait(timeout=1))
 
 
 async def _retry(engine: Engine, key: str) -> object:
-    run = await engine.get(key, desk)
+    run = await engine.get(key, _graph_of(key))
     await run.retry()
     return str(await run.wait(timeout=1))
 
 
 async def _start(engine: Engine, key: str) -> object:
     return await engine.start(desk, Doc(topic=key), key=key)
+
+
+async def _unread(engine: Engine, key: str) -> object:
+    return [str(message) for message in await (await engine.get(key)).unread()]
+
+
+async def _send(engine: Engine, key: str) -> object:
+    return await (await engine.get(key)).send_json("user", "more")
+
+
+async def _replay(engine: Engine, key: str) -> object:
+    return str(await (await engine.get(key, _graph_of(key))).replay())
+
+
+async def _fork(engine: Engine, key: str) -> object:
+    run = await engine.get(key, _graph_of(key))
+    return str(await (await run.fork(at=3, key="other")).wait(timeout=1))
+
+
+def _graph_of(key: str) -> Graph[Any]:
+    return chat if key == "chat" else desk
 
 
 async def _cancel(engine: Engine, key: str) -> object:
@@ -273,15 +321,19 @@ DOORS: dict[str, Door] = {
     "explain": _explain,
     "events": _events,
     "questions": _questions,
+    "unread": _unread,
+    "replay": _replay,
     "answer": _answer,
     "wait": _wait,
     "retry": _retry,
     "start": _start,
+    "send": _send,
+    "fork": _fork,
     "cancel": _cancel,
 }
 """What users can do with a run that is there. Those that only read come first."""
 
-READING = ("get", "state", "state_at", "history", "record", "explain", "events", "questions")
+READING = ("get", "state", "state_at", "history", "record", "explain", "events", "questions", "unread", "replay")
 
 
 async def meet(database: MemoryDatabase, key: str, door: str) -> str:

@@ -146,9 +146,26 @@ async def open_and_read(url: str) -> None:
         _say(" ".join(sorted(run.status for run in await store.runs())))
 
 
+async def remove(url: str) -> None:
+    """Remove run after run, and say which."""
+    async with SqliteStore(url) as store:
+        while gone := await store.prune(before=1e12, status=["done"], limit=1):
+            _say(gone[0])
+
+
 ROLES = {
     role.__name__: role
-    for role in (own, own_and_fork, write, answer, open_and_create, die_migrating, upgrade_halfway, open_and_read)
+    for role in (
+        own,
+        own_and_fork,
+        write,
+        answer,
+        open_and_create,
+        die_migrating,
+        upgrade_halfway,
+        open_and_read,
+        remove,
+    )
 }
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""The store in memory and the one in a file do the same: hundreds of calls by three engines, drawn from a seed.
+"""The store in memory does the same as those in databases: hundreds of calls by three engines, drawn from a seed.
 
 The simulation of whole fleets runs on the one in memory. What it shows is worth as much as this.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -18,8 +19,12 @@ from orchestra_graph.errors import OrchestraError
 from orchestra_graph.store.base import Append, CachedRow, Fenced, Form, MessageRow, QuestionStatus, Snapshot, Store
 from orchestra_graph.store.memory import MemoryStore
 from orchestra_graph.store.memory_database import MemoryDatabase
+from orchestra_graph.store.postgres import PostgresStore
 from orchestra_graph.store.sqlite import SqliteStore, _Open
 from orchestra_graph.testing.contract.common import message, new_run, question, row
+from orchestra_graph.testing.postgres import Database, throwaway_postgres
+
+from .test_postgres import end_lease, stop_the_heart
 
 ENGINES = 3
 CALLS = 250
@@ -32,7 +37,7 @@ Call = Callable[[Store], Coroutine[Any, Any, Any]]
 class Fleet:
     """Some engines on one kind of store; those that die are replaced."""
 
-    def __init__(self, make: Callable[[], Store], kill: Callable[[Store], None]):
+    def __init__(self, make: Callable[[], Store], kill: Callable[[Store], Awaitable[None]]):
         self._make, self._kill = make, kill
         self.stores: list[Store] = []
         self._dead: list[Store] = []
@@ -48,7 +53,7 @@ class Fleet:
             await store.__aexit__(*exc)
 
     async def die(self, engine: int) -> None:
-        self._kill(self.stores[engine])
+        await self._kill(self.stores[engine])
         self._dead.append(self.stores[engine])
         self.stores[engine] = await self._make().__aenter__()
         await self.stores[engine].due({}, now=0.0)  # a dead owner is found out sooner in a file
@@ -78,7 +83,7 @@ async def outcome(fleet: Fleet, engine: int, call: Call) -> Any:
 
 
 def file_fleet(folder: Path) -> Fleet:
-    def kill(store: Store) -> None:
+    async def kill(store: Store) -> None:
         assert isinstance(store, SqliteStore)
         assert isinstance(store._open, _Open)
         store._open.identity.abandon()
@@ -86,10 +91,19 @@ def file_fleet(folder: Path) -> Fleet:
     return Fleet(lambda: SqliteStore(f"sqlite:///{folder}/runs.db"), kill)
 
 
+def server_fleet(url: str) -> Fleet:
+    async def kill(store: Store) -> None:
+        assert isinstance(store, PostgresStore)
+        await stop_the_heart(store)
+        await asyncio.to_thread(end_lease, store)
+
+    return Fleet(lambda: PostgresStore(url), kill)
+
+
 def memory_fleet() -> Fleet:
     database = MemoryDatabase()
 
-    def kill(store: Store) -> None:
+    async def kill(store: Store) -> None:
         assert isinstance(store, MemoryStore)
         assert store.engine is not None
         store.pause()
@@ -105,6 +119,15 @@ class Draw:
         self._random = random.Random(seed)
         self.last: dict[int, tuple[int, int]] = {}  # the epoch and the last row of a run, as a store has just said
         self.owners: dict[int, int] = {}  # which engine has which run
+
+    @property
+    def state(self) -> Any:
+        """Where the drawing is."""
+        return self._random.getstate()
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._random.setstate(state)
 
     def next(self) -> tuple[int, Call]:
         """Who calls, and what."""
@@ -232,22 +255,40 @@ async def learn(draw: Draw, fleet: Fleet) -> None:
     draw.owners = {run.number: engines.index(run.owner) for run in runs if run.owner in engines}
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize("seed", range(12))
-async def test_both_stores_do_the_same(tmp_path: Path, seed: int) -> None:
+async def check_alike(seed: int, other: Fleet) -> None:
+    """Let a fleet in memory and another one do the same, and compare all that comes of it."""
     draw = Draw(seed)
-    async with memory_fleet() as memory, file_fleet(tmp_path) as file:
+    async with memory_fleet() as memory, other:
         for number in range(CALLS):
             engine, call = draw.next()
-            state = draw._random.getstate()
+            state = draw.state
             expected = await outcome(memory, engine, call)
-            draw._random.setstate(state)  # a call may draw, too, and has to draw the same
-            assert await outcome(file, engine, call) == expected, f"call {number}"
+            draw.state = state  # a call may draw, too, and has to draw the same
+            assert await outcome(other, engine, call) == expected, f"call {number}"
             if draw.may(0.04):
-                for fleet in (memory, file):
+                for fleet in (memory, other):
                     await fleet.die(engine)
             elif draw.may(0.02):
-                for fleet in (memory, file):
+                for fleet in (memory, other):
                     await fleet.close(engine)
             await learn(draw, memory)
-        assert memory.plain(await everything(memory.stores[0])) == file.plain(await everything(file.stores[0]))
+        assert memory.plain(await everything(memory.stores[0])) == other.plain(await everything(other.stores[0]))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_file_is_like_memory(tmp_path: Path, seed: int) -> None:
+    await check_alike(seed, file_fleet(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Database]:
+    with throwaway_postgres() as database:
+        yield database
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("seed", range(100, 106))
+async def test_a_server_is_like_memory(server: Database, seed: int) -> None:
+    server.clear()
+    await check_alike(seed, server_fleet(server.url))

@@ -15,6 +15,7 @@ from orchestra_graph import Engine, Graph, Question, State, ask, node
 from orchestra_graph.errors import MissingExtra, StoreBroken, StoreSealed
 from orchestra_graph.graph.policies import Cache
 from orchestra_graph.runtime.blobs import hash_of
+from orchestra_graph.runtime.notes import note_of
 from orchestra_graph.runtime.outcomes import Done, Waiting
 from orchestra_graph.store import open_store
 from orchestra_graph.store.base import Append, CachedRow, MessageRow, QuestionRow, Snapshot
@@ -216,6 +217,19 @@ async def test_old_keys_read_and_the_new_one_writes(url: str) -> None:
         with pytest.raises(StoreSealed, match=r"encrypted \(key '2027'\)") as refused:
             await (await engine.get("k", letters)).state()
     assert refused.value.key == "2027"
+
+
+@pytest.mark.asyncio
+async def test_a_run_is_listed_though_the_key_of_its_note_is_missing() -> None:
+    database = MemoryDatabase()
+    async with EncryptedStore(MemoryStore(database), KEYS) as store:
+        run = await started(store)
+        await store.append(Append(run=run, epoch=1, rows=[row(1)], status="failed", note='{"reason": "x"}'))
+    async with EncryptedStore(MemoryStore(database), Keys({"2027": NEW}, use="2027")) as store:
+        (listed,) = await store.runs()
+        assert listed.status == "failed"
+        with pytest.raises(StoreSealed, match="run 'k', its note is encrypted"):
+            note_of(listed, store.url)
 
 
 @pytest.mark.asyncio

@@ -205,3 +205,27 @@ async def test_what_was_awaited_survives_a_kill(url: str) -> None:
         stored = [r.seq for r in await store.log(1)]
     assert stored == list(range(len(stored)))
     assert said in stored
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_being_removed_when_the_process_is_killed_is_there_or_gone(
+    url: str, tmp_path: Path
+) -> None:
+    async with SqliteStore(url) as store:
+        for n in range(60):
+            run = await asked(store, question(), key=f"k{n}")
+            rows = [row(seq, "x" * 200) for seq in range(2, 200)]
+            await store.append(Append(run=run, epoch=1, rows=rows, status="done", release=True))
+    with process("remove", url) as remover:
+        removed = [line(remover) for _ in range(10)]
+        remover.kill()
+        assert remover.stdout is not None
+        removed += remover.stdout.read().split("\n")[:-1]
+    async with SqliteStore(url) as store:
+        left = await store.runs()
+        assert len(removed) >= 10
+        assert 60 - len(left) - len(removed) in (0, 1), "one may have been removed, and not been named any more"
+        assert not {run.key for run in left} & set(removed)
+        assert {len(await store.log(run.number)) for run in left} <= {200}
+        sizes = await store.sizes()
+        assert (sizes["events"].rows, sizes["questions"].rows) == (200 * len(left), len(left))

@@ -9,6 +9,7 @@ from orchestra_graph.cli.db.compact import compact
 from orchestra_graph.cli.db.info import info
 from orchestra_graph.cli.db.prune import prune
 from orchestra_graph.cli.db.upgrade import upgrade
+from orchestra_graph.cli.settings import shared_options
 
 __all__ = ["db"]
 
@@ -20,3 +21,4 @@ def db() -> None:
 
 for _command in (upgrade, check, info, prune, compact):
     db.add_command(_command)
+db.params += shared_options()

@@ -1,6 +1,18 @@
 """Programs with nothing wrong in them, of the shapes that people write: no check may speak."""
 
-from tests.graph.correct import eaches, failures, forks, functions, joins, loops, subgraphs, switches, types, views
+from tests.graph.correct import (
+    eaches,
+    failures,
+    forks,
+    functions,
+    joins,
+    loops,
+    subgraphs,
+    switches,
+    types,
+    versions,
+    views,
+)
 from tests.graph.correct.corpus import PROGRAMS
 
 __all__ = [
@@ -14,5 +26,6 @@ __all__ = [
     "subgraphs",
     "switches",
     "types",
+    "versions",
     "views",
 ]

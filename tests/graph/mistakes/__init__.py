@@ -12,6 +12,7 @@ from tests.graph.mistakes import (
     runs,
     switches,
     uses,
+    versions,
     writes,
 )
 from tests.graph.mistakes.corpus import MISTAKES, Mistake
@@ -30,5 +31,6 @@ __all__ = [
     "runs",
     "switches",
     "uses",
+    "versions",
     "writes",
 ]
