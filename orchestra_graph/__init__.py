@@ -31,6 +31,7 @@ from orchestra_graph.errors import RunOwned as RunOwned
 from orchestra_graph.errors import RunStopped as RunStopped
 from orchestra_graph.errors import RunWaiting as RunWaiting
 from orchestra_graph.errors import StaleAnswer as StaleAnswer
+from orchestra_graph.errors import StepsChanged as StepsChanged
 from orchestra_graph.errors import StoreError as StoreError
 from orchestra_graph.errors import SwitchMissed as SwitchMissed
 from orchestra_graph.errors import UnknownRun as UnknownRun
@@ -137,6 +138,7 @@ __all__ = [  # for `import *`, which does not ask for lazy names by itself
     "StaleAnswer",
     "State",
     "Step",
+    "StepsChanged",
     "Stopped",
     "StoreError",
     "SwitchMissed",

@@ -28,6 +28,9 @@ EXAMPLES: dict[str, Any] = {
     "outcome": "returned",
     "value": {"a": [1]},
     "fraction": 0.5,
+    "channel": "user",
+    "message": "m1",
+    "was": "1",
     "id": "work@1#3",
     "node": "work",
     "run": "k",
@@ -58,7 +61,9 @@ def said(event: events.RunEvent) -> str:
             return q
         case events.Waiting(questions=open_now):
             return open_now[0]
-        case events.RunForked(origin=text) | events.StepDone(key=text):
+        case events.RunForked(origin=text) | events.StepDone(key=text) | events.RunMoved(version=text):
+            return text
+        case events.Interrupted(channel=text) | events.MessageRefused(channel=text):
             return text
         case events.RunRetried() | events.RunCancelled():
             return ""

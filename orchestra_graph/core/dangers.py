@@ -127,16 +127,12 @@ class Dangers:
 
     def _will_be_written(self, live: Sequence[Any], waves: Sequence[Any]) -> None:
         """A new field without a value must be written before it is read."""
+        standing = {vertex for vertex, _ in self._standing(live, waves)}
         for name, spec in self._new.schema.fields.items():
-            if (
-                name in self._forms.renames.given
-                or name in self._known
-                or spec.private
-                or not (spec.later or spec.required)
-            ):
+            if name in self._known or not (spec.later or spec.required):
                 continue
-            reader = self._unwritten(name, {vertex for vertex, _ in self._standing(live, waves)})
-            if spec.required:
+            reader = self._unwritten(name, standing)
+            if spec.required and not spec.private:  # what is private to a graph is given where that is entered
                 self._no(f"field '{name}' is new and has no default", fields={name: "new"})
             elif reader is not None:
                 what = f"field '{name}' is new, and '{reader}' reads it before anything that is still to run writes it"

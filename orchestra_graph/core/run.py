@@ -31,8 +31,8 @@ __all__ = [
 
 Status: TypeAlias = Literal["queued", "ready", "running", "retrying", "asking", "receiving", "failed"]
 """Of a live activation. ``queued``: its `each` runs as many as it may. ``ready``: may start. ``running``: handed to the
-driver. ``retrying``: waits for its next attempt. ``asking``: waits for a person. ``receiving``: waits for a message. ``failed``: for good,
-unless the run is retried."""
+driver. ``retrying``: waits for its next attempt. ``asking``: waits for a person. ``receiving``: waits for a message.
+``failed``: for good, unless the run is retried."""
 
 
 class Fan:

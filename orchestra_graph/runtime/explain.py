@@ -140,7 +140,8 @@ class RetryWaits:
     steps: int = 0
 
     def __str__(self) -> str:
-        return f"{self.id}{_steps_done(self.steps)} is tried again (attempt {self.attempt}) at {as_text(self.at)}: {self.error}"
+        who = f"{self.id}{_steps_done(self.steps)}"
+        return f"{who} is tried again (attempt {self.attempt}) at {as_text(self.at)}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

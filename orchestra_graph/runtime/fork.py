@@ -117,6 +117,7 @@ async def fork_of(
         body=rows[0].body,
         kind=rows[0].kind,
         at=rows[0].at,
+        created_at=own.row.at,
         storage=row.storage,
         blobs=own.blobs,
         rows=every[1:],

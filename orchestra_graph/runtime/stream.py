@@ -109,7 +109,8 @@ class _Reader:
         self._next = row.seq + 1
         had = self._after is not None and row.seq <= self._after.seq
         large = not had and '"blobs":' in row.body  # it may stand in user data, too: then this is only slower
-        told = await self._teller.read_from(self._store, row, (await read_body(self._store, row)).get("writes", {}) if large else None)
+        writes = (await read_body(self._store, row)).get("writes", {}) if large else None
+        told = await self._teller.read_from(self._store, row, writes)
         if self._after is None or not had:
             return told
         if row.seq < self._after.seq:

@@ -2,8 +2,8 @@
 
 Rule 1. A transaction ends with the node: by the append of its result, or undone. A block that was left without an
 error leaves it open until then.
-Rule 2. Of one run there is one at a time, and while it is there nothing else is appended to the run (see `Desk`): on a database with
-one writer the append would wait for the transaction, and the transaction for the append.
+Rule 2. Of one run there is one at a time, and while it is there nothing else is appended to the run (see `Desk`): on a
+database with one writer the append would wait for the transaction, and the transaction for the append.
 Rule 3. Others wait while it is open. So its time is bounded: after that it is undone, and the node has failed.
 """
 

@@ -97,12 +97,14 @@ class NewRun:
         fingerprint: Of the graph.
         shape: JSON text of the graph's shape, kept once for each fingerprint.
         body: JSON text of the first log row, which is row 0: the input.
-        at: Seconds since the epoch.
+        at: The time of the first log row, in seconds since the epoch.
+        created_at: When the run was created, where that is another time.
         storage: The number of the storage format.
         kind: The kind of the first log row.
         blobs: Large values that the log rows name, by their hash; see `Append`.
         rows: Further log rows: 1, 2 ...
-        asked: Questions that are open, or were answered, as of these rows; their ``run`` and ``key`` are those of the new run.
+        asked: Questions that are open, or were answered, as of these rows; their ``run`` and ``key`` are those of the new
+            run.
         pinned: Only code of exactly this version may drive it.
         origin: The key of the run that it is forked from. Large values of that run may be named without being given.
     """
@@ -115,6 +117,7 @@ class NewRun:
     body: str
     at: float
     storage: int = 1
+    created_at: float | None = None
     kind: str = "RunStarted"
     blobs: Mapping[str, str] = field(default_factory=dict)
     rows: Sequence[LogRow] = ()
@@ -342,8 +345,8 @@ class Store(Protocol):
 
     Attributes:
         url: Where it is.
-        lost: Called in the event loop with the numbers of runs that this store owned and that somebody else may own now,
-            as soon as that is known: whoever drives them must stop. Set by the engine.
+        lost: Called in the event loop with the numbers of runs that this store owned and that somebody else may own
+            now, as soon as that is known: whoever drives them must stop. Set by the engine.
     """
 
     url: str
@@ -421,8 +424,8 @@ class Store(Protocol):
         with it, with the same error: the log never has a gap.
 
         Raises:
-            Fenced: The epoch is not the run's, or its ownership was released: nothing was written. Or one of the messages
-                that it takes was taken before.
+            Fenced: The epoch is not the run's, or its ownership was released: nothing was written. Or one of the
+                messages that it takes was taken before.
             StoreFull: No room; nothing of this change was written.
             EngineBug: Its rows do not go on where the log ends, or its snapshot is of rows that are not there.
         """
@@ -553,7 +556,7 @@ class Store(Protocol):
         ...
 
     async def tidy(self, *, now: float, limit: int = 1000) -> int:
-        """Remove what nobody needs any more: cached results whose time is over, large values and forms that no run uses.
+        """Remove what nobody needs: cached results whose time is over, large values and forms that no run uses.
 
         Returns:
             How many rows; fewer than *limit*: there are no more.
@@ -565,7 +568,11 @@ class Store(Protocol):
         ...
 
     async def sizes(self) -> dict[str, Size]:
-        """How much there is of each kind: runs, events, snapshots, questions, messages, large values, cached results."""
+        """How much there is of each kind.
+
+        Returns:
+            By ``runs``, ``events``, ``snapshots``, ``questions``, ``messages``, ``blobs`` and ``cached``.
+        """
         ...
 
     async def changes(self, timeout: float) -> bool:  # noqa: ASYNC109

@@ -154,7 +154,8 @@ class Ledger:
             raise UnknownRun(new.origin, self._url)
         self._sign_in(db)
         db.execute(self._sql.ADD_GRAPH, (new.fingerprint, new.shape))
-        run = (new.key, new.graph, new.version, new.fingerprint, "running", new.at, new.at, 1, self._identity.id, "")
+        at = new.at if new.created_at is None else new.created_at
+        run = (new.key, new.graph, new.version, new.fingerprint, "running", at, at, 1, self._identity.id, "")
         more = (new.storage, 0, int(new.pinned))
         [(given,)] = db.execute(self._sql.ADD_RUN, (*run, *more, 0, None, new.origin)).fetchall()
         number = self._unused(db, given)

@@ -164,6 +164,7 @@ class MemoryDatabase:
         if new.origin is not None and origin is None:
             raise UnknownRun(new.origin, URL)
         self._made += 1
+        at = new.at if new.created_at is None else new.created_at
         row = RunRow(
             number=self._made,
             key=new.key,
@@ -171,8 +172,8 @@ class MemoryDatabase:
             version=new.version,
             fingerprint=new.fingerprint,
             status="running",
-            created_at=new.at,
-            updated_at=new.at,
+            created_at=at,
+            updated_at=at,
             epoch=1,
             owner=engine,
             note="",

@@ -13,7 +13,7 @@ Rule 3. A statement is compiled when it is first used; `tests/store/test_stateme
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any
 
@@ -37,9 +37,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
 from orchestra_graph.store.rows import SELECT_EVENTS, SELECT_MESSAGES, SELECT_QUESTIONS, SELECT_RUNS
@@ -84,20 +82,35 @@ class Sqlite:
 
 
 class Postgres:
-    """How PostgreSQL spells what the databases do not spell alike."""
+    """How PostgreSQL spells what the databases do not spell alike. Who uses SQLite alone does not load it."""
 
-    compiler: Any = psycopg_dialect.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
-    insert = staticmethod(postgresql.insert)
+    @cached_property
+    def compiler(self) -> Any:
+        """SQLAlchemy's dialect."""
+        from sqlalchemy.dialects.postgresql import psycopg
+
+        return psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def insert(table: Any) -> Any:
+        """An insert that may say what is done where the row is there already."""
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
     @staticmethod
     def among(column: Column[Any], name: str) -> ColumnElement[bool]:
         """Whether a column is one of the elements of a JSON list."""
+        from sqlalchemy.dialects.postgresql import JSONB
+
         given = func.jsonb_array_elements_text(cast(bindparam(name), JSONB)).table_valued("value").render_derived()
         return column.in_(select(cast(given.c.value, column.type)))
 
     @staticmethod
     def pairs(name: str, first: Any, second: Any) -> tuple[Any, ColumnElement[bool]]:
         """The rows of a JSON list of pairs, and the condition that *first* and *second* are one of them."""
+        from sqlalchemy.dialects.postgresql import JSONB
+
         given = func.jsonb_array_elements(cast(bindparam(name), JSONB)).table_valued("value").render_derived()
         element = [given.c.value.op("->>")(literal_column(str(at))) for at in (0, 1)]
         return given, and_(first == cast(element[0], first.type), second == element[1])
@@ -108,7 +121,7 @@ class Postgres:
         return func.octet_length(text)
 
 
-Dialect = type[Sqlite] | type[Postgres]
+Dialect = Sqlite | Postgres
 
 
 class Statement:
@@ -463,5 +476,5 @@ class Statements:
     SIZE_OF_CACHED = Statement(_size(node_cache, node_cache.c.body))
 
 
-SQLITE = Statements(Sqlite)
-POSTGRES = Statements(Postgres)
+SQLITE = Statements(Sqlite())
+POSTGRES = Statements(Postgres())

@@ -367,6 +367,7 @@ class _Life:
         self.trials, self.trial, self.calls, self.store, self.point = trials, trial, calls, store, point
         self.commits: list[str] = []
         self.waits = 0
+        self.begun = False
         self.process = Process(trial.key, self._stepped)
 
     async def live(self) -> bool:
@@ -397,10 +398,12 @@ class _Life:
             store, graphs=[graph], resources=trials.make_resources(), clock=clock, threads=trials.threads
         )
         engine.calls = self.calls
-        async with engine:
+        async with engine:  # who dies before or behind this has nothing of the run in hand
+            self.begun = True
             run = await engine.start(graph, trials.make_input(), key=self.trial.key)
             await self._send(run)
             outcome = await self._to_the_end(run)
+            self.begun = False
             return outcome, await store.log(run._row.number)
 
     async def _send(self, run: Run[Any]) -> None:
@@ -438,6 +441,8 @@ class _Life:
     # -- dying --------------------------------------------------------------------------------------
 
     def _stepped(self, task: str) -> None:
+        if not self.begun:
+            return
         self.waits += 1
         if self.point == f"at {self.waits}" and not self.process.dead:
             self._die(f"in {task}, after commit {len(self.commits)}")

@@ -44,8 +44,8 @@ desk.edge(approve, draft)
 """
 """One run asks one thing."""
 
-RENAMED = DESK.replace("def draft", "def write").replace("approve, draft", "approve, write")
-"""The same with another name for a node."""
+RENAMED = DESK.replace("approve", "sign_off")
+"""The same with another name for the node that asks."""
 
 ENDINGS = """
 from pathlib import Path

@@ -66,7 +66,7 @@ def test_what_cannot_be_compared_is_told(shell: Shell) -> None:
     assert shell("diff", "r1", "x").exit_code == 2
     forget("desk")
     shell.write("desk.py", RENAMED)
-    assert "node 'draft' is gone" in shell("diff", "r1", "0", "--target", "desk.py").stderr
+    assert "node 'approve' is gone" in shell("diff", "r1", "0", "--target", "desk.py").stderr
 
 
 def test_an_unknown_run_is_told(shell: Shell) -> None:

@@ -39,7 +39,7 @@ def test_code_that_has_changed_is_told_by_its_changes(shell: Shell) -> None:
     shell.write("desk.py", RENAMED)
     result = shell("resume", "r1", "--target", "desk.py")
     assert result.exit_code == 1
-    assert "node 'draft' is gone" in result.stderr
-    assert "node 'write' is new" in result.stderr
+    assert "node 'approve' is gone" in result.stderr
+    assert "node 'sign_off' is new" in result.stderr
     assert "Go on with the code that started it" in result.stderr
     assert shell.document("show", "r1")["run"]["status"] == "waiting"

@@ -52,7 +52,7 @@ def test_code_that_has_changed_hides_the_state_and_nothing_else(shell: Shell) ->
     result = shell("show", "r1", "--target", "desk.py")
     assert result.exit_code == 0
     assert "✓ look_up" in result.stdout
-    assert "node 'draft' is gone" in result.stdout
+    assert "node 'approve' is gone" in result.stdout
 
 
 def test_code_that_is_broken_hides_the_state_and_nothing_else(shell: Shell) -> None:

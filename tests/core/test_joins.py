@@ -14,9 +14,9 @@ ZIPPED = JoinRule(kind="zipped")
 BRANCHES = ("START a b c", "a j", "b j", "c j", "j END")
 
 
-def test_there_is_a_rule_for_every_kind_of_join_that_waits() -> None:
+def test_there_is_a_rule_for_every_kind_of_join() -> None:
     kinds: set[str] = set(JoinKind.__args__)  # type: ignore[attr-defined]
-    assert RULES.keys() == kinds - {"each_one"}
+    assert RULES.keys() == kinds
 
 
 # -- the default ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from orchestra_graph import Context, Engine, Graph, State, node
 from orchestra_graph.store import door, transaction, writer
 from tests.kill.worker import Moment, _Countdown, _Counted
 
-__all__ = ["LETTERS", "Paid", "in_steps", "pay_once"]
+__all__ = ["LETTERS", "Paid", "in_steps", "pay_once", "ship_once"]
 
 LETTERS = "abcde"
 
@@ -85,6 +85,15 @@ PAYMENTS.edge(pay, pay, when=more)
 PAYMENTS.edge(pay, rest, otherwise=True)
 
 
+@node(effect="irreversible", unattended=True, writes="text")
+async def ship(effects: Path, ctx: Context) -> str:
+    return await ctx.step("a", call, effects, "a") + await ctx.step("b", call, effects, "b")
+
+
+SHIPMENT = Graph(Paid, name="shipment")
+SHIPMENT.start(ship)
+
+
 def _die(moment: Moment, at: int) -> _Countdown:
     before, after, inside = (_Countdown(at if m == moment else 0) for m in ("before", "after", "inside"))
 
@@ -108,8 +117,11 @@ def _drive(folder: str, graph: Graph[Paid]) -> None:
     async def main() -> None:
         async with Engine(f"sqlite:///{home / 'run.db'}", graphs=[graph]) as engine:
             run = await engine.start(graph, Paid(effects=home / "effects"), key="killed")
-            state = await asyncio.wait_for(run.result(), 30)
-        (home / "ended").write_text(f"{state.text} {state.more} {state.total}")
+            outcome = await run.wait(timeout=30)
+            asked = [question.details.get("steps done", []) for question in await run.questions()]
+        state = outcome.state
+        found = f"asks: {asked}" if asked else f"{state.text} {state.more} {state.total}"
+        (home / "ended").write_text(found)
 
     asyncio.run(main())
 
@@ -124,3 +136,9 @@ def pay_once(folder: str, at: int, moment: Moment) -> None:
     """Run the node with a transaction, in a loop of three turns; die at the commit, or in the node, number *at*."""
     globals()["done"] = _die(moment, at)
     _drive(folder, PAYMENTS)
+
+
+def ship_once(folder: str, at: int, moment: Moment) -> None:
+    """Run the irreversible node of two steps; die at the commit, or the call, number *at* (0: never)."""
+    globals()["ended"] = _die(moment, at)
+    _drive(folder, SHIPMENT)

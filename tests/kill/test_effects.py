@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from orchestra_graph import Engine
-from tests.kill.effects import LETTERS, in_steps, pay_once
+from tests.kill.effects import LETTERS, in_steps, pay_once, ship_once
 from tests.kill.processes import PROCESSES
 from tests.kill.worker import Moment
 
@@ -117,6 +117,18 @@ def test_what_a_transaction_does_is_there_exactly_once(tmp_path: Path, moment: M
         assert rows(home, "SELECT id, n FROM payments ORDER BY rowid") == ONCE
     assert kills >= (3 if moment == "inside" else 8)
     print(f"killed {moment}: {kills} times; rows in the user's table: 3 of 3, each once")
+
+
+@pytest.mark.parametrize(("at", "kept"), [(1, []), (2, ["a"])])
+def test_an_irreversible_node_that_was_cut_off_in_a_step_goes_to_a_person(
+    tmp_path: Path, at: int, kept: list[str]
+) -> None:
+    assert process(ship_once, tmp_path, at, "inside") == -signal.SIGKILL
+    done = lines(tmp_path)
+    for _ in range(2):  # however often somebody goes on
+        assert process(ship_once, tmp_path) == 0
+        assert (tmp_path / "ended").read_text() == f"asks: [{kept}]"
+    assert lines(tmp_path) == done == ["a", "b"][:at]
 
 
 def test_nobody_kills_it(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from orchestra_graph import (
     node,
 )
 from orchestra_graph.errors import StoreBroken, StoreClosed, StoreFull, StoreNewer, UnknownGraph, UnknownQuestion
+from orchestra_graph.store.base import RunRow
 
 from .common import Sheet, asked, both_stores, chain, database, done, events, failed, until, url_of, virtual
 from .virtual import elapsed, in_virtual_time
@@ -346,7 +347,7 @@ async def test_a_wait_that_gives_up_while_it_takes_the_run_leaves_it_driven(tmp_
         run = await engine.get("k", graph)
         claim = engine.store.claim
 
-        async def claim_and_cancel(run: int) -> int:
+        async def claim_and_cancel(run: int) -> RunRow:
             waiting.cancel()
             return await claim(run)
 

@@ -807,3 +807,33 @@ async def test_a_run_in_memory_moves_too() -> None:
         run = await engine.get("k", new)
         await run.answer("approve", True)
         assert done(await run.wait()).log == ["draft a", "publish True", "announce"]
+
+
+async def test_a_private_field_that_nobody_will_give_is_refused(tmp_path: Path) -> None:
+    class Desk(State):
+        ok: bool = later()
+
+    class Given(Desk):
+        reason: str
+
+    @ask(name="approve", writes="ok")
+    async def asks() -> Question[bool]:
+        return Question("?")
+
+    @node
+    async def tell(reason: str) -> None: ...
+
+    def outer(state: type[State], *steps: Any, **more: Any) -> Graph[Any]:
+        desk = Graph(state, name="desk")
+        desk.start(steps[0])
+        desk.chain(*steps)
+        graph = Graph(Review, name="review")
+        graph.start(called := graph.add(desk, **more))
+        graph.edge(called, publish)
+        return graph
+
+    url = database(tmp_path)
+    await parked(url, outer(Desk, asks), Review(text="a"))
+    error = await refused(url, outer(Given, asks, tell, inputs={"reason": "text"}))
+    what = "field 'desk/reason' is new, and 'desk/tell' reads it before anything that is still to run writes it"
+    assert error.why == (what,)

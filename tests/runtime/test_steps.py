@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import closing
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, assert_type
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from orchestra_graph import Context, Done, Engine, Graph, Node, Question, Retry, Waiting, ask, node
+from orchestra_graph import Context, Dead, Done, Engine, Graph, Node, Question, Retry, Waiting, ask, node
 from orchestra_graph import events as public
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
@@ -692,6 +694,39 @@ async def test_an_irreversible_node_keeps_its_steps_but_goes_to_a_person_all_the
 
 
 @pytest.mark.asyncio
+async def test_an_irreversible_node_goes_to_a_person_even_when_its_run_was_given_up(
+    tmp_path: Path, calls: Calls
+) -> None:
+    """Its owners died one after the other; somebody retries the run, and all the same nothing is repeated."""
+    there = asyncio.Event()
+
+    @node(effect="irreversible", unattended=True, writes="text")
+    async def pay(ctx: Context) -> str:
+        first = await ctx.step("first", calls.go, "a")
+        if not there.is_set():
+            there.set()
+            await asyncio.Event().wait()
+        return first
+
+    graph = chain(pay)
+    engine = Engine(database(tmp_path), graphs=[graph])
+    async with engine:
+        await engine.start(graph, Sheet(), key="k")
+        await there.wait()
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as connection, connection:
+        connection.execute("UPDATE runs SET owner = 'nobody', claims = 9, status = 'running'")
+    async with engine:
+        run = await engine.get("k", graph)
+        assert isinstance(await run.wait(timeout=20), Dead)
+        await run.retry()
+        [question] = asked(await run.wait(timeout=20))
+        assert question.details["steps done"] == ["first"]
+        await run.answer(question.id, {"happened": True, "text": "it did"})
+        assert done(await run.wait(timeout=20)).text == "it did"
+    assert calls.made == ["a"]
+
+
+@pytest.mark.asyncio
 async def test_the_function_of_a_question_may_have_steps(calls: Calls) -> None:
     @ask(writes="ok")
     async def agree(ctx: Context) -> Question[bool]:
@@ -734,6 +769,33 @@ async def test_keys_are_the_same_in_every_attempt_and_every_process(tmp_path: Pa
         done(await (await engine.start(graph, Sheet(), key="other")).wait())
     assert keys[:3] == [("k/work", "k/work/pay")] * 3
     assert set(keys[3:]) == {("other/work", "other/work/pay")}
+
+
+@pytest.mark.asyncio
+async def test_a_fork_is_another_run_with_other_keys_and_keeps_what_was_done_on_the_same_values(
+    tmp_path: Path, calls: Calls
+) -> None:
+    keys: list[str] = []
+
+    @node(writes="text")
+    async def work(count: int, ctx: Context) -> str:
+        keys.append(ctx.key_of("pay"))
+        first = await ctx.step("first", calls.go, f"a{count}")
+        if len(keys) == 1:
+            raise Boom
+        return first
+
+    graph = chain(work)
+    async with Engine(database(tmp_path), graphs=[graph]) as engine:
+        run = await engine.start(graph, Sheet(), key="k")
+        failed(await run.wait(), "Boom")
+        [step] = [step.number for step in await run.history() if step.what == "StepDone"]
+        same = await run.fork(at=step, key="same")
+        assert done(await same.wait(timeout=20)).text == "done: a0"
+        other = await run.fork(at=step, update={"count": 7}, key="other")
+        assert done(await other.wait(timeout=20)).text == "done: a7"
+    assert keys == ["k/work/pay", "same/work/pay", "other/work/pay"]
+    assert calls.made == ["a0", "a7"]
 
 
 # -- what is stored ------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -42,4 +44,21 @@ def test_values_in_another_order_are_refused() -> None:
     with pytest.raises(
         AssertionError, match=r"the parameters of FIND, (?s:.*) are \('one', 'two'\), not \('two', 'one'\)"
     ):
-        _ = Wrong(Sqlite).FIND
+        _ = Wrong(Sqlite()).FIND
+
+
+def test_who_uses_sqlite_loads_nothing_of_postgresql() -> None:
+    code = """
+import sys
+sys.modules["psycopg"] = None
+from orchestra_graph.errors import MissingExtra
+from orchestra_graph.store import open_store
+open_store("sqlite:///x.db")
+assert not [name for name in sys.modules if name.startswith("sqlalchemy.dialects.postgresql")]
+try:
+    open_store("postgresql://localhost/runs")
+except MissingExtra as error:
+    print(error.extra)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "postgres\n"
