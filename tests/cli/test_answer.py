@@ -125,7 +125,7 @@ def test_code_that_has_changed_is_refused_and_nothing_is_stored(desk: Shell) -> 
     desk.write("desk.py", RENAMED)
     result = desk("answer", "r1", YES, "--target", "desk.py")
     assert result.exit_code == 1
-    assert "run 'r1' was started with another form of this graph" in result.stderr
+    assert "run 'r1' cannot go on with this form of its graph" in result.stderr
     assert "node 'approve' is gone" in result.stderr
     assert len(desk.document("questions")["questions"]) == 1
 

@@ -65,8 +65,12 @@ def test_what_cannot_be_compared_is_told(shell: Shell) -> None:
     assert without.stderr.endswith("    orchestra diff r1 0 1 --target path/file.py:desk\n")
     assert shell("diff", "r1", "x").exit_code == 2
     forget("desk")
+
+
+def test_code_that_has_changed_still_reads_the_values(shell: Shell) -> None:
+    shell("run", "desk.py", "--input", "text=a", "--key", "r1")
     shell.write("desk.py", RENAMED)
-    assert "node 'approve' is gone" in shell("diff", "r1", "0", "--target", "desk.py").stderr
+    assert 'seen: ["A"]' in shell("diff", "r1", "0", "--target", "desk.py").stdout
 
 
 def test_an_unknown_run_is_told(shell: Shell) -> None:

@@ -41,5 +41,5 @@ def test_code_that_has_changed_is_told_by_its_changes(shell: Shell) -> None:
     assert result.exit_code == 1
     assert "node 'approve' is gone" in result.stderr
     assert "node 'sign_off' is new" in result.stderr
-    assert "Go on with the code that started it" in result.stderr
+    assert 'desk.migrate("1", nodes={"approve": "sign_off"})' in result.stderr
     assert shell.document("show", "r1")["run"]["status"] == "waiting"
