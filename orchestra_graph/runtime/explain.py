@@ -244,7 +244,11 @@ class Explanation:
     commands: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{self.run} ({self.graph}) {_STANDS[self.status]}" + ("" if self.reasons else ".")]
+        stands = _STANDS[self.status]
+        if self.status == "waiting" and any(isinstance(reason, MessageWaits) for reason in self.reasons):
+            people = any(isinstance(reason, PersonWaits) for reason in self.reasons)
+            stands = "waits for people and messages" if people else "waits for messages"
+        lines = [f"{self.run} ({self.graph}) {stands}" + ("" if self.reasons else ".")]
         if self.reasons:
             lines[0] += ":"
         lines += [f"  {line}" for reason in self.reasons for line in str(reason).splitlines()]
@@ -253,7 +257,7 @@ class Explanation:
 
 _STANDS: dict[RunStatus, str] = {
     "running": "is on its way",
-    "waiting": "waits for people or messages",
+    "waiting": "waits for people",
     "done": "is done: it waits for nothing",
     "failed": "has failed",
     "cancelled": "was cancelled: it waits for nothing",

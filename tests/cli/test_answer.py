@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.conftest import Shell, forget
-from tests.cli.graphs import RENAMED
+from tests.cli.graphs import DESK, RENAMED
 
 YES = '{"granted": true}'
 
@@ -120,14 +120,17 @@ def test_a_run_that_is_done_asks_nothing(shell: Shell) -> None:
     )
 
 
-def test_code_that_has_changed_is_refused_and_nothing_is_stored(desk: Shell) -> None:
+def test_an_answer_is_kept_though_the_code_has_changed_and_the_run_cannot_go_on(desk: Shell) -> None:
     forget("desk")
     desk.write("desk.py", RENAMED)
     result = desk("answer", "r1", YES, "--target", "desk.py")
     assert result.exit_code == 1
     assert "run 'r1' cannot go on with this form of its graph" in result.stderr
     assert "node 'approve' is gone" in result.stderr
-    assert len(desk.document("questions")["questions"]) == 1
+    assert desk.document("questions")["questions"] == []
+    forget("desk")
+    desk.write("desk.py", DESK)
+    assert "reply: granted" in desk("resume", "r1", "--target", "desk.py").stdout
 
 
 def test_a_misspelled_option_is_not_taken_for_a_value(desk: Shell) -> None:

@@ -70,7 +70,7 @@ def test_what_cannot_be_compared_is_told(shell: Shell) -> None:
 def test_code_that_has_changed_still_reads_the_values(shell: Shell) -> None:
     shell("run", "desk.py", "--input", "text=a", "--key", "r1")
     shell.write("desk.py", RENAMED)
-    assert 'seen: ["A"]' in shell("diff", "r1", "0", "--target", "desk.py").stdout
+    assert '+ ["A"]' in shell("diff", "r1", "0", "--target", "desk.py").stdout
 
 
 def test_an_unknown_run_is_told(shell: Shell) -> None:

@@ -42,6 +42,8 @@ EVENTS: list[ev.Event] = [
     ev.RunResumed(at=2.0, engine="e", code="12ab34cd"),
     ev.RunForked(at=2.0, origin="other", step=3, steps=4, anew=True, code="12ab34cd"),
     ev.RunCancelled(at=2.0),
+    ev.Interrupted(at=2.0, cap=1, message="m1"),
+    ev.MessageRefused(at=2.0, message="m1", channel="user", error=ev.ErrorInfo("ValueError", "no")),
     ev.RunMoved(at=2.0, fingerprint="f", version="2", was="e", was_version="1", changes=("x",), position={"a": 1}),
     ev.RunEnded(at=2.0, status="done"),
     ev.RunEnded(at=2.0, status="dead", reason="was running `a` when 6 owners in a row died"),
