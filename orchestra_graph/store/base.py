@@ -305,7 +305,8 @@ class Append:
         withdraw: No question of the run is open any more: those that are become ``withdrawn``. Done after *closed*.
         status: The run's new status, or None where it stays.
         note: With *status*: the new note.
-        release: Give the ownership up in the same transaction.
+        release: Give the ownership up in the same transaction. Without *status*, one that waits is due again: what it
+            was claimed for may not have been looked at.
         sync: Must survive a power loss, too.
         blobs: Large values that *rows* name, by the hash of their text. Each text is kept once, however often and by
             however many runs it is written; one that is there already stays as it is.

@@ -133,7 +133,8 @@ class Ledger:
         if change.moved and claims:
             db.execute(self._sql.FORGET_CLAIMS, (change.run,))
         if change.release:
-            db.execute(self._sql.RELEASE, (change.run,))
+            # Who says nothing of how it rests may not have looked at what it was claimed for.
+            db.execute(self._sql.GIVE_UP if change.status is None else self._sql.RELEASE, (change.run,))
 
     def check_owns(self, db: Database, change: Append) -> None:
         """Make sure that a change could be appended.

@@ -218,6 +218,8 @@ class MemoryDatabase:
         self._change_questions(kept, change)
         self._take(kept, change.taken)
         kept.row = self._changed_row(kept, change, now)
+        if change.release and change.status is None:
+            _give_up(kept)
         if change.form is not None:
             self.shapes.setdefault(change.form.fingerprint, change.form.shape)
         self._changed()

@@ -63,7 +63,8 @@ END_LEASE = f"UPDATE engines SET lease_until = {_NOW} - 1 WHERE id = %s"
 OWNED = "SELECT id, epoch FROM runs WHERE owner = %s"
 
 GIVE_UP = (
-    "UPDATE runs SET owner = NULL WHERE owner = %s AND (id, epoch) IN "
+    "UPDATE runs SET owner = NULL, news = CASE WHEN status = 'waiting' THEN 1 ELSE news END "
+    "WHERE owner = %s AND (id, epoch) IN "
     "(SELECT (p ->> 0)::bigint, (p ->> 1)::integer FROM jsonb_array_elements(%s::jsonb) AS t(p))"
 )
 

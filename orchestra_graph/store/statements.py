@@ -359,6 +359,7 @@ class Statements:
         "b_run",
     )
     RELEASE = Statement(update(runs).values(owner=null()).where(_run), "b_run")
+    GIVE_UP = Statement(update(runs).values(_given_up).where(_run), "b_run")
     RELEASE_ALL = Statement(update(runs).values(_given_up).where(runs.c.owner == bindparam("who")), "who")
     # As `RELEASE_ALL`, for one that died.
     BURY = Statement(

@@ -223,6 +223,15 @@ class FleetsContract(Stores):
         assert (await other.claim(run)).claims == 1
 
     @pytest.mark.asyncio
+    async def test_an_answer_whose_finder_lets_go_is_looked_at_by_another(self, store: Store, other: Store) -> None:
+        run = await asked(store, question())
+        await rests(store, run)
+        await other.answer(run, "approve@0", "true", 110.0)
+        claimed = await store.claim(run)  # and what it was claimed for could not be read
+        await store.append(Append(run=run, epoch=claimed.epoch, release=True))
+        assert await due(other) == ["k"]
+
+    @pytest.mark.asyncio
     async def test_an_answer_whose_finder_closed_is_looked_at_by_another(self, place: Place, other: Store) -> None:
         async with place() as store:
             run = await asked(store, question())
