@@ -17,58 +17,36 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from orchestra_graph.clock import Clock
 from orchestra_graph.core import decide
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.evolve import evolve
 from orchestra_graph.core.record import RunStatus
-from orchestra_graph.core.run import Activation, Halt, Wave
-from orchestra_graph.core.snapshot import freeze
-from orchestra_graph.core.withdraw import excuser
+from orchestra_graph.core.run import Activation, Halt
 from orchestra_graph.errors import NodeTimeout, RunOwned
-from orchestra_graph.runtime.blobs import Logged, log_row
+from orchestra_graph.runtime.blobs import Logged
 from orchestra_graph.runtime.cache import NodeCache
-from orchestra_graph.runtime.classify import described, next_attempt
+from orchestra_graph.runtime.classify import described
 from orchestra_graph.runtime.desk import Desk
 from orchestra_graph.runtime.earlier import Earlier
 from orchestra_graph.runtime.happening import Happening
 from orchestra_graph.runtime.invoke import Invoker, Result, state_of
 from orchestra_graph.runtime.journal import text
-from orchestra_graph.runtime.load import Behind, Loaded, load_run
+from orchestra_graph.runtime.load import Loaded, load_run
 from orchestra_graph.runtime.mail import Mail
 from orchestra_graph.runtime.people import People
-from orchestra_graph.runtime.routes import handlers
+from orchestra_graph.runtime.reports import Reports
+from orchestra_graph.runtime.scribe import Scribe, row_of, undo
 from orchestra_graph.runtime.steps import ATTEMPT, Attempt
 from orchestra_graph.runtime.timers import Timers
 from orchestra_graph.runtime.watching import Watcher
-from orchestra_graph.store.base import (
-    Append,
-    Fenced,
-    LogRow,
-    MessageRow,
-    QuestionRow,
-    QuestionStatus,
-    RunRow,
-    Snapshot,
-    Store,
-    Transaction,
-)
-from orchestra_graph.store.patience import to_the_end
+from orchestra_graph.store.base import Fenced, MessageRow, QuestionRow, QuestionStatus, RunRow, Store
 
 __all__ = ["Drive"]
 
 _LOG = logging.getLogger("orchestra_graph.run")
-_SNAPSHOT_ROWS = 500
-_IDLE = (
-    ev.RunResumed,
-    ev.RunForked,
-    ev.RunMoved,
-    ev.NodeStarted,
-    ev.LateResult,
-)  # whoever dies behind one of these has brought the run no farther
-_SNAPSHOT_GROWTH = 2  # a snapshot is worth writing when the log since the last one is this many times as large
 
 
 class Drive:
@@ -87,10 +65,12 @@ class Drive:
 
     Attributes:
         over: It takes nothing any more: it has come to rest, or is just about to.
-        lost: The run may be somebody else's.
-        cause: What was raised first of all that made a node fail for good.
-        on_durable: Called with log rows that have been written just now.
+        scribe: Writes to its log.
+        reports: Says what came of attempts.
+        attempts: What runs, by activation.
         desk: Where its nodes wait for their transactions.
+        cache: Results of nodes that are used again.
+        earlier: Of a fork, what the run that it was forked from has done.
     """
 
     def __init__(
@@ -106,23 +86,19 @@ class Drive:
         most: int,
         status: RunStatus | None = None,
     ):
-        self.store, self.row, self.epoch, self.run = store, row, epoch, loaded.run
+        self.store, self.row, self.run = store, row, loaded.run
         self.invoker, self.clock, self.most = invoker, clock, most
-        self.over = self.lost = False
-        self.cause: BaseException | None = None
-        self.on_durable: Callable[[Sequence[LogRow]], object] | None = None
-        self._cache = NodeCache(store, invoker, clock)
-        self._status, self._claims = status, row.claims
+        self.over = False
+        self.scribe, self.reports = Scribe(store, row, epoch, loaded.behind, status), Reports(self)
+        self.cache, self.earlier = NodeCache(store, invoker, clock), Earlier(self)
+        self.attempts: dict[str, Attempt] = {}
         self._people, self._watcher, self._timers = People(self), watcher, Timers(self)
-        self._mail, self._earlier = Mail(self), Earlier(self)
+        self._mail = Mail(self)
         self._inbox: deque[Happening] = deque()
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._attempts: dict[str, Attempt] = {}
         self.desk = Desk(self._wake.set)
         self._stopping = False
-        self._behind = loaded.behind
-        self._snapshot: Snapshot | None = None  # goes into the next append
 
     # -- from outside -------------------------------------------------------------------------------
 
@@ -145,7 +121,7 @@ class Drive:
 
     def lose(self) -> None:
         """Somebody else may own the run now: what runs is interrupted at once, and nothing is written any more."""
-        self.over = self.lost = True
+        self.over = self.scribe.lost = True
         for task in self._tasks.values():
             task.cancel()
         self._wake.set()
@@ -161,13 +137,13 @@ class Drive:
         """
         try:
             await self._begin()
-            while not self.lost:
+            while not self.scribe.lost:
                 self._wake.clear()  # before all looks: what comes while something is written is looked at, too
                 if self._people.trouble is not None:
                     raise self._people.trouble
                 if self._may_turn():
                     await self._turn()
-                if not self._stopping and await self._earlier.take():
+                if not self._stopping and await self.earlier.take():
                     continue
                 self._start()
                 if self._stopping:
@@ -186,17 +162,17 @@ class Drive:
             self._watcher.leave(self.row.number)
             self._timers.stop()
             await self._cancel(list(self._tasks.values()))
-            await self._undo([h.within for h in self._inbox if h.within is not None])
+            await undo([h.within for h in self._inbox if h.within is not None])
 
     async def _begin(self) -> None:
-        taken_over = self._status != "running"
+        taken_over = self.scribe.status != "running"
         self._watcher.listen(self.row.number, self._people)
         self._timers.set_attempts()
         if not self._inbox:  # else time counts from the event on with which the run goes on
             self._timers.set_limit()
         if self.run.undecided:
             await self._turn()
-        while await self._earlier.take():
+        while await self.earlier.take():
             await self._turn()
         await self._people.look()
         if taken_over or self.run.receiving:
@@ -219,10 +195,12 @@ class Drive:
         logged, started = list[Logged](), list[Activation]()
         while todo or (todo := deque(self._at_once(started) or self._mailed())):
             happening = todo.popleft()
-            logged.append(self._row(self.run.seq, happening))
+            logged.append(row_of(self.run.seq, happening))
             started += evolve(self.run, happening.event)
             batch.append(happening)
-        await self._write(batch, logged, self._withdrawn(batch))
+        await self.scribe.write(batch, logged, self._withdrawn(batch))
+        if any(happening.within is not None for happening in batch):
+            self.desk.leave()
         for happening in batch:
             if happening.stored is not None and not happening.stored.done():
                 happening.stored.set_result(None)
@@ -231,7 +209,7 @@ class Drive:
             self._timers.set_limit()
         if len(self._tasks) > self.run.running:
             await self._cancel([t for i, t in self._tasks.items() if not t.done() and not self.runs(i)])
-        self._take_snapshot()
+        self.scribe.take_snapshot(self.run)
 
     def _may_turn(self) -> bool:
         """Whether there is something to take. While a node has a transaction, that is only what it ends with."""
@@ -274,8 +252,8 @@ class Drive:
         passing = [a for a in started if a.status == "ready" and self.invoker.plan.nodes[a.vertex].passage]
         started.clear()
         if self.run.halt is None and self.run.status == "running":
-            yield from [self._passed(activation) for activation in passing if activation.id in self.run.live]
-            yield from [self._asked(identity, wave) for identity, wave in self.run.undecided.items()]
+            yield from [self.reports.passed(activation) for activation in passing if activation.id in self.run.live]
+            yield from [self.reports.asked(identity, wave) for identity, wave in self.run.undecided.items()]
 
     def _mailed(self) -> list[Happening]:
         """What follows from a message; the next one is looked at when this is folded."""
@@ -286,66 +264,6 @@ class Drive:
         """Whether a message moves the run; what it does is in the inbox then."""
         self._inbox.extend(self._mailed())
         return bool(self._inbox)
-
-    async def _write(
-        self,
-        batch: Sequence[Happening],
-        logged: Sequence[Logged],
-        closed: Sequence[tuple[str, QuestionStatus]] = (),
-        **more: Any,
-    ) -> None:
-        within = next((h.within for h in batch if h.within is not None), None)
-        if within is not None:
-            more["within"] = within
-        if self.lost:
-            await self._undo([within] if within is not None else [])
-            raise Fenced(f"run {self.row.key} may have another owner")
-        rows = [row for row, _ in logged]
-        snapshot, self._snapshot = self._snapshot, None
-        moved = self._claims > 0 and not all(isinstance(h.event, _IDLE) for h in batch)
-        if self._status != "running":  # what the store says of a run that was resting until now
-            more.setdefault("status", "running")
-        await self.store.append(
-            Append(
-                run=self.row.number,
-                epoch=self.epoch,
-                rows=rows,
-                snapshot=snapshot,
-                asked=[h.asked for h in batch if h.asked is not None],
-                closed=[*closed, *(h.closed for h in batch if h.closed is not None)],
-                sync=any(h.sync for h in batch),
-                blobs={name: body for _, blobs in logged for name, body in blobs.items()},
-                cached=[h.cached for h in batch if h.cached is not None],
-                moved=moved,
-                taken=[(h.message, row.seq) for h, row in zip(batch, rows, strict=False) if h.message is not None],
-                **more,
-            )
-        )
-        if within is not None:
-            self.desk.leave()
-        if self.on_durable is not None:
-            self.on_durable(rows)
-        self._status = more.get("status", self._status)
-        self._claims = 0 if moved else self._claims
-        self._behind.rows += len(rows)
-        self._behind.bytes += sum(len(row.body) for row in rows)
-
-    @staticmethod
-    def _row(seq: int, happening: Happening) -> Logged:
-        event, result = happening.event, happening.result
-        if happening.step is not None:
-            return log_row(seq, event, step=happening.step)
-        return log_row(seq, event) if result is None else log_row(seq, event, result.fragments, result.item_fragments)
-
-    def _take_snapshot(self) -> None:
-        """Now and then: so that a replay is bounded, and so that all snapshots together cost no more than the log."""
-        if self._behind.rows >= _SNAPSHOT_ROWS and self._behind.bytes >= _SNAPSHOT_GROWTH * self._behind.size:
-            self._freeze()
-
-    def _freeze(self) -> None:
-        body = freeze(self.run)
-        self._snapshot = Snapshot(self.run.seq - 1, body)
-        self._behind = Behind(size=len(body))
 
     def _follow(self, event: ev.Event) -> None:
         """What the driver itself has to do about an event that is durable now."""
@@ -370,10 +288,10 @@ class Drive:
         for activation in decide.begin(self.run, self.most - self.run.running):
             node = self.invoker.plan.nodes[activation.vertex]
             if node.passage:
-                self.add(self._passed(activation))
+                self.add(self.reports.passed(activation))
             elif node.options.effect != "irreversible":
                 self._launch(activation)
-            elif (earlier := self._earlier.why_not(activation)) is not None:
+            elif (earlier := self.earlier.why_not(activation)) is not None:
                 self._people.doubt(activation, earlier)
             elif activation.started:
                 self._people.doubt(activation, "was interrupted before its outcome was stored")
@@ -381,28 +299,8 @@ class Drive:
                 event = ev.NodeStarted(at=self.clock.now(), id=activation.id, attempt=activation.attempt)
                 self.add(Happening(event, sync=True))
 
-    def _passed(self, activation: Activation) -> Happening:
-        """Go into a graph that stands here, or come out of it: no function is called."""
-        now = self.clock.now()
-        try:
-            result = self.invoker.passed(activation, self._earlier.defaults(activation))
-        except Exception as error:
-            return self._failed(activation, error, now)
-        return self._done(activation, result, now)
-
-    def _asked(self, identity: str, wave: Wave) -> Happening:
-        """Ask an `until` join whether what has come to it is enough."""
-        found, error = False, None
-        try:
-            found = self.invoker.holds(self.run, wave)
-        except Exception as raised:
-            error = described(raised)
-            self.cause = self.cause or raised
-        now, seen = self.clock.now(), len(wave.tokens)
-        return Happening(ev.JoinAsked(at=now, id=identity, seen=seen, fire=found, error=error))
-
     def _launch(self, activation: Activation) -> None:
-        if self.lost:
+        if self.scribe.lost:
             return
         task = asyncio.create_task(self._perform(activation), name=f"{self.row.key}/{activation.id}")
         self._tasks[activation.id] = task
@@ -419,13 +317,13 @@ class Drive:
     async def _perform(self, activation: Activation) -> None:
         """Run one attempt of one activation, and put what came of it into the inbox."""
         asks = self.invoker.plan.nodes[activation.vertex].kind == "ask"
-        attempt = self._attempts[activation.id] = Attempt(self, activation, asks=asks)
+        attempt = self.attempts[activation.id] = Attempt(self, activation, asks=asks)
         ATTEMPT.set(attempt)
         try:
             await self._try(activation, attempt)
         finally:
-            if self._attempts.get(activation.id) is attempt:
-                del self._attempts[activation.id]
+            if self.attempts.get(activation.id) is attempt:
+                del self.attempts[activation.id]
             await attempt.end()
 
     async def perform(self, activation: Activation, what: str, fn: Callable[[], Any]) -> Any:
@@ -437,8 +335,8 @@ class Drive:
         try:
             if await self._people.take_earlier(activation):
                 return
-            if (earlier := await self._cache.find(activation)) is not None:
-                self.add(self._done(activation, earlier, began))
+            if (earlier := await self.cache.find(activation)) is not None:
+                self.add(self.reports.done(activation, earlier, began))
                 return
             value = await self.invoker.call(activation, lambda outcome: self._late(activation, outcome))
             attempt.check_end()
@@ -464,7 +362,7 @@ class Drive:
             return
         try:
             if value is None:
-                self.add(self._done(activation, self.invoker.nothing(activation), began))
+                self.add(self.reports.done(activation, self.invoker.nothing(activation), began))
             else:
                 self._people.ask(activation, value)
         except Exception as error:
@@ -477,7 +375,7 @@ class Drive:
         except Exception as error:
             self.refuse(activation, error, began)
         else:
-            self.add(self._done(activation, result, began))
+            self.add(self.reports.done(activation, result, began))
 
     def refuse(self, activation: Activation, error: Exception, began: float) -> None:
         """What a node did, or a person answered, cannot be stored, or nobody can say where the run goes from there.
@@ -489,42 +387,14 @@ class Drive:
         else:
             self.fail(activation, error, began)
 
-    def _done(self, activation: Activation, result: Result, began: float) -> Happening:
-        now = self.clock.now()
-        event = ev.NodeFinished(
-            at=now,
-            id=activation.id,
-            writes=result.writes,
-            taken=result.taken,
-            items=result.made,
-            attempt=activation.attempt,
-            took=now - began,
-            replaced=result.replaced,
-            cached=result.cached,
-            reused=result.reused,
-        )
-        entry = self._cache.entry(activation, result, now)
-        attempt = self._attempts.get(activation.id)
-        within = None if attempt is None else attempt.hand_over()
-        return Happening(event, result, cached=entry, sync=activation.started, within=within)
-
     def taken_over(self, activation: Activation, result: Result) -> None:
         """An activation has finished with a result of the run that this one was forked from."""
-        happening = self._done(activation, result, self.clock.now())
+        happening = self.reports.done(activation, result, self.clock.now())
         if activation.status == "asking" and activation.question is not None:
             self._people.settle(activation.question)
             self.put(ev.Answered(at=happening.event.at, id=activation.id))
             happening = replace(happening, closed=(activation.question, "withdrawn"))  # an answered one stays so
         self.add(happening)
-
-    def finished(self, activation: Activation, result: Result, message: str) -> Happening:
-        """An activation has taken a message."""
-        done = self._done(activation, result, activation.since)
-        return replace(done, event=replace(cast("ev.NodeFinished", done.event), message=message), message=message)
-
-    def broken(self, activation: Activation, error: Exception) -> Happening:
-        """An activation has failed over a message."""
-        return self._failed(activation, error)
 
     def fail(
         self,
@@ -534,41 +404,7 @@ class Drive:
         closed: tuple[str, QuestionStatus] | None = None,
     ) -> None:
         """Put into the inbox that an attempt has failed."""
-        self.add(self._failed(activation, error, began, closed))
-
-    def _failed(
-        self,
-        activation: Activation,
-        error: BaseException,
-        began: float | None = None,
-        closed: tuple[str, QuestionStatus] | None = None,
-    ) -> Happening:
-        now = self.clock.now()
-        retry = self.invoker.plan.nodes[activation.vertex].options.retry
-        found = described(error)
-        try:
-            seed = f"{self.row.key}/{activation.id}/{activation.attempt}"
-            retry_at = next_attempt(retry, activation.attempt, error, now, seed)
-        except Exception as worse:  # the user's `on`, or an error that is not what it looks like
-            found = ev.ErrorInfo(found.type, f"{found.message} (whether to try again is not known: {described(worse)})")
-            retry_at = None
-        event = ev.NodeFailed(
-            at=now,
-            id=activation.id,
-            error=found,
-            attempt=activation.attempt,
-            retry_at=retry_at,
-            took=0.0 if began is None else now - began,
-            taken=() if retry_at is not None else self._handlers(activation, error),
-        )
-        if retry_at is None and not event.taken:
-            self.cause = self.cause or error
-        _LOG.warning("%s of run %s failed: %s", activation.id, self.row.key, found, exc_info=error)
-        return Happening(event, closed=closed, sync=activation.started)
-
-    def _handlers(self, activation: Activation, error: BaseException) -> Sequence[ev.Taken]:
-        alone = excuser(self.run, activation) is not None
-        return handlers(self.invoker.plan, activation.vertex, error, alone=alone)
+        self.add(self.reports.failed(activation, error, began, closed))
 
     def _late(self, activation: Activation, outcome: str) -> None:
         event = ev.LateResult(at=self.clock.now(), id=activation.id, attempt=activation.attempt, outcome=outcome)
@@ -588,10 +424,10 @@ class Drive:
             status = status if halt is None else halt.status
         final = status in ("done", "cancelled")
         if final:
-            self._freeze()
+            self.scribe.freeze(self.run)
         ended = Happening(ev.RunEnded(at=self.clock.now(), status=status))
-        logged, note = [self._row(self.run.seq, ended)], text(_note(halt))
-        await self._write([ended], logged, status=status, note=note, withdraw=final, release=True)
+        logged, note = [row_of(self.run.seq, ended)], text(_note(halt))
+        await self.scribe.write([ended], logged, status=status, note=note, withdraw=final, release=True)
         evolve(self.run, ended.event)
         return True
 
@@ -599,7 +435,7 @@ class Drive:
         """Only a person or a message can move the run."""
         if await self._has_news():
             return False
-        await self._write([], [], status="waiting", release=True, due_at=self._people.due_at)
+        await self.scribe.write(status="waiting", release=True, due_at=self._people.due_at)
         # Who answers wakes the owner, and starts nothing where there is none: so what came just now is ours to see.
         if not await self._has_news():
             self.over = True
@@ -609,16 +445,15 @@ class Drive:
         except RunOwned:  # whoever has it sees what came
             self.over = True
             return True
-        epoch = row.epoch
-        moved = epoch != self.epoch + 1  # somebody had it in between
-        self.epoch, self._claims = epoch, row.claims
+        moved = self.scribe.owns_again(row)
         if row.fingerprint != self.invoker.plan.fingerprint:  # whoever had it has other code, with which it goes on
             self.over = True
-            await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))
+            await self.scribe.release()
             return True
         if moved:
             loaded = await load_run(self.store, self.invoker.plan, self.row)
-            self.run, self._behind, self._snapshot = loaded.run, loaded.behind, None
+            self.scribe.read_again(loaded)
+            self.run = loaded.run
             self._inbox = deque(h for h in self._inbox if isinstance(h.event, ev.RunCancelled) and not h.message)
             self._people.forget()
             self._mail.forget()
@@ -627,7 +462,7 @@ class Drive:
                 await self._begin()
             return False
         self.over = True
-        await self.store.append(Append(run=self.row.number, epoch=epoch, release=True))
+        await self.scribe.release()
         return True
 
     async def _has_news(self) -> bool:
@@ -657,14 +492,8 @@ class Drive:
         if status != "running" and await self._rest(status):
             return status
         self.over = True
-        await self._write([], [], release=True)
+        await self.scribe.write(release=True)
         return "running"
-
-    @staticmethod
-    async def _undo(transactions: Sequence[Transaction]) -> None:
-        """What was handed over, and cannot be stored."""
-        for transaction in transactions:
-            await to_the_end(transaction.rollback())
 
     @staticmethod
     async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

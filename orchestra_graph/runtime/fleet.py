@@ -184,7 +184,7 @@ class Fleet:
             status=status,
         )
         if self._hooks.any:
-            drive.on_durable = lambda rows: self._hooks.written(row, rows)
+            drive.scribe.on_durable = lambda rows: self._hooks.written(row, rows)
         if first is not None:
             drive.put(first)
         context = copy_context()  # every task and thread of the run goes on from it
@@ -202,7 +202,7 @@ class Fleet:
             self._hooks.rests(row.number)
         # What was raised is raised to whoever waits; nobody has to.
         failed = driven.task.cancelled() or driven.task.exception() is not None
-        if failed or driven.drive.lost:
+        if failed or driven.drive.scribe.lost:
             self._dropped[row.number] = row
 
     async def _take(

@@ -21,7 +21,8 @@ from orchestra_graph.errors import BadWrite
 from orchestra_graph.graph.plan import PlanNode
 from orchestra_graph.runtime.classify import described
 from orchestra_graph.runtime.happening import Happening
-from orchestra_graph.runtime.invoke import Invoker, Result
+from orchestra_graph.runtime.invoke import Invoker
+from orchestra_graph.runtime.reports import Reports
 from orchestra_graph.state.codec import JsonCodec
 from orchestra_graph.store.base import MessageRow, RunRow, Store
 
@@ -41,17 +42,10 @@ class Receiving(Protocol):
     run: RunState
     invoker: Invoker
     clock: Clock
+    reports: Reports
 
     def wake(self) -> None:
         """Look at what has happened."""
-        ...
-
-    def finished(self, activation: Activation, result: Result, message: str) -> Happening:
-        """An activation has finished with a message."""
-        ...
-
-    def broken(self, activation: Activation, error: Exception) -> Happening:
-        """An activation has failed."""
         ...
 
 
@@ -121,8 +115,8 @@ class Mail:
         except BadWrite as error:
             return self._refuse(row, error)
         except Exception as error:  # where the run goes from there: the message is not to blame, and stays
-            return drive.broken(activation, error)
-        return drive.finished(activation, result, row.id)
+            return drive.reports.failed(activation, error)
+        return drive.reports.received(activation, result, row.id)
 
     def _refuse(self, row: MessageRow, error: Exception) -> Happening:
         now, found = self._drive.clock.now(), described(error)

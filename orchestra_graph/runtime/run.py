@@ -101,7 +101,9 @@ class Run(Reading[S]):
                 return None
         await asyncio.shield(driven.task)
         row = await self._now()
-        return None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.cause)
+        return (
+            None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.reports.cause)
+        )
 
     async def _has_news(self, run: RunState) -> bool:
         """Whether a question that the run waits for was answered, or its time is over, or a message has come for it."""

@@ -30,6 +30,7 @@ from orchestra_graph.errors import NodeFailed, NotStorable, StepRefused, StepsCh
 from orchestra_graph.graph.signature import hints_of
 from orchestra_graph.runtime.desk import Desk
 from orchestra_graph.runtime.happening import Happening
+from orchestra_graph.runtime.scribe import Scribe
 from orchestra_graph.state.codec import Accepted, JsonCodec, first_line, parse, unstorable
 from orchestra_graph.store.base import RunRow, Store, Transaction
 from orchestra_graph.store.patience import to_the_end
@@ -58,9 +59,9 @@ class Driving(Protocol):
     store: Store
     row: RunRow
     run: RunState
-    epoch: int
     clock: Clock
     desk: Desk
+    scribe: Scribe
 
     def add(self, happening: Happening) -> None:
         """Let something happen to the run."""

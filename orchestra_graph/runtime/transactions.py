@@ -96,7 +96,7 @@ class NodeTransaction:
         await driving.desk.enter()
         self._seated = True
         try:
-            self._open = await driving.store.begin(driving.row.number, driving.epoch)
+            self._open = await driving.store.begin(driving.row.number, driving.scribe.epoch)
         except BaseException:
             self._stand_up()
             raise

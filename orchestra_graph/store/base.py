@@ -103,8 +103,8 @@ class NewRun:
         kind: The kind of the first log row.
         blobs: Large values that the log rows name, by their hash; see `Append`.
         rows: Further log rows: 1, 2 ...
-        asked: Questions that are open, or were answered, as of these rows; their ``run`` and ``key`` are those of the new
-            run.
+        asked: Questions that are open, or were answered, as of these rows; their ``run`` and ``key`` are those of the
+            new run.
         pinned: Only code of exactly this version may drive it.
         origin: The key of the run that it is forked from. Large values of that run may be named without being given.
     """

@@ -757,7 +757,7 @@ class _Worker:
 
         async def seen(activation: Activation, *more: Any, **named: Any) -> Any:
             simulation.note("call", f"{self.name} {drive.row.key} {activation.id}")
-            self._check_call(drive.row.number, drive.epoch, activation.id)
+            self._check_call(drive.row.number, drive.scribe.epoch, activation.id)
             value = await call(activation, *more, **named)
             simulation.returned[drive.row.key, activation.id] = value
             return value

@@ -141,7 +141,7 @@ class _Player:
 
     def direct(self, drive: Drive) -> None:
         """Let the nodes of a drive give what was recorded."""
-        drive._cache.find = lambda activation: self._find(drive, activation)  # type: ignore[method-assign]
+        drive.cache.find = lambda activation: self._find(drive, activation)  # type: ignore[method-assign]
         call = drive.invoker.call
 
         async def asked(activation: Activation, *more: Any, **named: Any) -> Any:
@@ -172,7 +172,7 @@ class _PlayingEngine(Engine):
         driven = super()._drive(*args, **more)
         if self.player.results is not None:
             self.player.direct(driven.drive)
-            driven.drive.on_durable = self.player.order.written
+            driven.drive.scribe.on_durable = self.player.order.written
         return driven
 
 

@@ -329,7 +329,7 @@ class Case:
     plan: Plan
     splits: Mapping[int, Split]
     values: Mapping[str, Any] = field(default_factory=lambda: DEFAULTS)
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     bound: int = 2
     script: Mapping[str, Work] = field(default_factory=dict)
     unlucky: float = 0.0

@@ -123,7 +123,7 @@ class Play:
         limits: The limits with which it starts: ``steps``, ``turns``.
     """
 
-    def __init__(self, plan: Plan, *, at: float = 0.0, values: Mapping[str, Any] = DEFAULTS, **limits: int):
+    def __init__(self, plan: Plan, *, at: float = 0.0, values: Mapping[str, Any] = DEFAULTS, **limits: Any):
         self.plan = plan
         self.run = RunState.of(plan)
         self.events: list[Event] = []

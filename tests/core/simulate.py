@@ -376,7 +376,7 @@ class _Driver:
         self.fate.restarts -= 1
         self.fate.rounds[""] = self.fate.rounds.get("", 0) + 1
         self._happen(RunEnded(at=self._now, status=status))
-        more = {kind: allowed + 2 for kind, allowed in self.case.limits.items()}
+        more: dict[str, Any] = {kind: allowed + 2 for kind, allowed in self.case.limits.items()}
         self._happen(RunRetried(at=self._now, **more))
         return True
 

@@ -12,7 +12,7 @@ import pytest
 import orchestra_graph
 from docs.pages import page
 from orchestra_graph.cli.config import DEFAULT_DATABASE
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 from orchestra_graph.store.sqlite import SqliteStore
 
 _CALL = re.compile(r"`((?:\w+\.)*\w+)\((\w+)=([^`]+)\)`")
@@ -38,5 +38,5 @@ def test_the_defaults_that_no_call_shows() -> None:
     assert f"`{DEFAULT_DATABASE}`" in TABLE
     patience = inspect.signature(SqliteStore).parameters["busy_timeout"].default
     assert f"`StoreBusy` | {patience:.0f} seconds |" in TABLE
-    assert f"when {driver._SNAPSHOT_ROWS} rows and twice the size" in TABLE
-    assert driver._SNAPSHOT_GROWTH == 2
+    assert f"when {scribe._SNAPSHOT_ROWS} rows and twice the size" in TABLE
+    assert scribe._SNAPSHOT_GROWTH == 2

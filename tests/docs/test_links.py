@@ -11,7 +11,7 @@ import pytest
 
 import orchestra_graph
 from docs.pages import ROOT, blocks, page
-from orchestra_graph import errors
+from orchestra_graph import errors, testing
 from orchestra_graph.cli.main import cli
 
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
@@ -63,21 +63,25 @@ def test_every_make_target_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_command_and_option_exists(name: str) -> None:
-    for command, rest in _commands(name):
-        assert command in cli.list_commands(click.Context(cli)), f"{name}: there is no orchestra {command}"
-        found = cli.get_command(click.Context(cli), command)
-        assert found is not None
+    for typed in _commands(name):
+        found: click.Command = cli
+        words = typed.split()
+        while isinstance(found, click.Group) and words and not words[0].startswith("-"):
+            below = found.get_command(click.Context(found), words.pop(0))
+            assert below is not None, f"{name}: there is no orchestra {typed}"
+            found = below
         known = {option for parameter in found.params for option in parameter.opts}
-        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest):
-            assert option in known, f"{name}: orchestra {command} has no {option}"
+        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", " ".join(words)):
+            assert option in known, f"{name}: orchestra {typed} has no {option}"
 
 
-def _commands(name: str) -> Iterator[tuple[str, str]]:
+def _commands(name: str) -> Iterator[str]:
+    """What stands behind each `orchestra`."""
     for line in _typed(name).splitlines():
         for part in re.split(r"[;&|]", line):
             words = part.removeprefix("$ ").split()
             if len(words) > 1 and words[0] == "orchestra" and not words[1].startswith("-"):
-                yield words[1], " ".join(words[2:])
+                yield " ".join(words[1:])
 
 
 def _typed(name: str) -> str:
@@ -88,7 +92,7 @@ def _typed(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/first-hour.md", "docs/semantics.md", "docs/changelog.md"])
 def test_every_class_that_is_named_for_users_can_be_imported(name: str) -> None:
-    ours = {*dir(orchestra_graph), *errors.__all__}
+    ours = {*dir(orchestra_graph), *errors.__all__, *testing.__all__}
     for code in _CODE.findall(_prose(name)):
         for found in re.findall(r"^(?:[A-Z][a-z]+)+(?=$|[(.])", code):
             assert found in ours or found in THEIRS or hasattr(builtins, found), f"{name}: where is {found}?"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestra_graph import Engine, Failed
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 from orchestra_graph.store import door, writer
 from tests.kill import flow as effects
 from tests.kill.constructs import Sheet, graph_of
@@ -69,7 +69,7 @@ def drive(folder: str, at: int, moment: Moment, snapshots: bool) -> None:
     home = Path(folder)
     _die(moment, at)
     if snapshots:  # after every few rows, whatever they cost
-        driver._SNAPSHOT_ROWS, driver._SNAPSHOT_GROWTH = 3, 0
+        scribe._SNAPSHOT_ROWS, scribe._SNAPSHOT_GROWTH = 3, 0
 
     async def main() -> None:
         async with Engine(f"sqlite:///{home / 'run.db'}", graphs=[flow]) as engine:
@@ -87,7 +87,7 @@ def try_construct(folder: str, name: str, at: int, moment: Moment) -> None:
     """
     _die(moment, at)
     if moment == "after":
-        driver._SNAPSHOT_ROWS, driver._SNAPSHOT_GROWTH = 3, 0
+        scribe._SNAPSHOT_ROWS, scribe._SNAPSHOT_GROWTH = 3, 0
     asyncio.run(_end(Path(folder), name))
 
 

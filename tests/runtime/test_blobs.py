@@ -14,7 +14,7 @@ from orchestra_graph import END, Engine, Graph, Item, Limits, State, append, ext
 from orchestra_graph.core import events as ev
 from orchestra_graph.core.snapshot import freeze
 from orchestra_graph.errors import RunKeyTaken, StoreBroken
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 from orchestra_graph.runtime.blobs import LARGE, hash_of, log_row, read_body, read_events
 from orchestra_graph.runtime.load import load_run
 from orchestra_graph.store.base import LogRow
@@ -99,7 +99,7 @@ async def test_a_document_that_is_written_fifty_times_by_each_of_two_runs_is_sto
 async def test_what_was_large_is_read_back_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", rows)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", rows)
 
     @node(writes="log")
     async def long(turns: int) -> str:

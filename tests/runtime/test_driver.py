@@ -31,7 +31,7 @@ from orchestra_graph import (
     node,
 )
 from orchestra_graph.errors import RequestError, StoreBusy
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 
 from .common import (
     Sheet,
@@ -1150,8 +1150,8 @@ async def through_the_storm(engine: Engine, graph: Graph[Sheet], weather: Weathe
 @pytest.mark.parametrize("seeds", [range(15), range(15, 30)], ids=str)
 def test_whenever_it_is_left_a_run_comes_to_the_same_end(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through failures, questions, its log and its snapshots, at whatever moment it was let go of."""
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 7)
-    monkeypatch.setattr(driver, "_SNAPSHOT_GROWTH", 0)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 7)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_GROWTH", 0)
     found: set[str] = set()
 
     @in_virtual_time
@@ -1683,7 +1683,7 @@ def long_loop(hold_at: int, hold: list[asyncio.Event]) -> Graph[Sheet]:
 async def test_a_long_run_is_resumed_from_a_snapshot_and_reads_only_the_rows_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 50)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 50)
     held = [asyncio.Event()]
     graph = long_loop(615, held)
     async with Engine(database(tmp_path), graphs=[graph]) as engine:
@@ -1714,7 +1714,7 @@ async def test_a_run_that_is_resumed_often_gets_its_snapshots_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each process adds a few rows; none of them alone would have reached the number for a snapshot."""
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 30)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 30)
 
     @ask(writes="ok")
     def more(count: int) -> Question[bool]:

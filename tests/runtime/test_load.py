@@ -13,7 +13,7 @@ from orchestra_graph import END, Engine, Graph, GraphChanged, State, Stopped, ap
 from orchestra_graph.core import snapshot
 from orchestra_graph.graph.builder import Graph as Builder
 from orchestra_graph.graph.question import Question
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 from orchestra_graph.runtime.load import changes_between, load_run
 from orchestra_graph.runtime.moving import check_goes_on
 
@@ -157,7 +157,7 @@ class Doc(State):
 async def test_what_had_to_be_replayed_is_counted_from_the_last_snapshot_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 10)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 10)
     held = asyncio.Event()
 
     @node(writes="count")
@@ -253,7 +253,7 @@ async def test_a_reducer_may_fold_in_another_type_than_its_field_has(tmp_path: P
 async def test_a_snapshot_of_another_form_is_left_and_the_log_replayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 2)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 2)
     monkeypatch.setattr(snapshot, "FORMAT", 1)
 
     @ask(writes="ok")

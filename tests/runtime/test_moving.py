@@ -560,10 +560,10 @@ async def test_migrations_follow_one_another(tmp_path: Path) -> None:
 async def test_snapshots_before_and_after_a_move_change_nothing(
     rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestra_graph.runtime import driver
+    from orchestra_graph.runtime import scribe
 
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", rows)
-    monkeypatch.setattr(driver, "_SNAPSHOT_GROWTH", 0)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", rows)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_GROWTH", 0)
     url = database(tmp_path)
     await parked(url, joined(), Review(text="a"))
     graph = joined(extra=True, version="2")

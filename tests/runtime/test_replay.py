@@ -11,7 +11,7 @@ import pytest
 
 from orchestra_graph import Engine, Graph, Run, node, until
 from orchestra_graph.core.snapshot import freeze
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 from orchestra_graph.store.base import Append, Snapshot
 from tests.graph.programs import Case, write
 
@@ -153,8 +153,8 @@ async def test_a_snapshot_and_a_status_that_are_not_of_the_log_are_found() -> No
 async def test_random_programs_replay_to_the_same_with_snapshots_often(
     seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 3)
-    monkeypatch.setattr(driver, "_SNAPSHOT_GROWTH", 0)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 3)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_GROWTH", 0)
     rows = 0
     for seed in seeds:
         graph = write(Random(seed), more=seed % 2 == 0).accepted()

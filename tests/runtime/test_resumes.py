@@ -27,7 +27,7 @@ from orchestra_graph import (
     node,
     until,
 )
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 from orchestra_graph.runtime.outcomes import Outcome, Waiting
 
 from .common import database
@@ -256,8 +256,8 @@ CONSTRUCTS: Mapping[str, Callable[[], Graph[Board]]] = {
 @pytest.fixture(autouse=True)
 def snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     """After every few rows, whatever they cost."""
-    monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 2)
-    monkeypatch.setattr(driver, "_SNAPSHOT_GROWTH", 0)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 2)
+    monkeypatch.setattr(scribe, "_SNAPSHOT_GROWTH", 0)
 
 
 async def to_the_end(run: Run[Board]) -> Outcome[Board]:
@@ -287,7 +287,7 @@ async def cut(graph: Graph[Board], url: str | None, at: int) -> tuple[tuple[Any,
             if written == at:
                 drive.stop()
 
-        drive.on_durable = count
+        drive.scribe.on_durable = count
         outcome = await to_the_end(run)
         return await told(run, outcome), written >= at
 
@@ -321,7 +321,7 @@ async def test_taken_up_by_another_engine_from_sqlite(name: str, tmp_path: Path)
             if written == 3:
                 drive.stop()
 
-        drive.on_durable = count
+        drive.scribe.on_durable = count
         await drive_ends(engine, run)
         assert await engine.store.snapshot(run._row.number) is not None
     again = CONSTRUCTS[name]()

@@ -228,7 +228,7 @@ async def test_whoever_lost_the_run_commits_nothing(place: Place) -> None:
         run = await engine.start(graph, Sheet(), key="k")
         driven = engine._driving[run._row.number]
         await there.wait()
-        driven.drive.epoch -= 1  # as good as a run that has another epoch by now
+        driven.drive.scribe.epoch -= 1  # as good as a run that has another epoch by now
         goes_on.set()
         assert await driven.task == "running"
         assert await bodies(run, "NodeFinished") == []
