@@ -10,6 +10,7 @@ from typing import Any
 from orchestra_graph.core.frozen import check_frozen
 from orchestra_graph.core.run import RunState
 from orchestra_graph.core.snapshot import is_known, needed_by, thaw
+from orchestra_graph.errors import StoreBroken
 from orchestra_graph.graph.plan import Plan, Shape, form_of
 from orchestra_graph.runtime.blobs import read_events
 from orchestra_graph.runtime.forms import FormName, as_seen, moves_in, parts_of, plan_of
@@ -62,6 +63,8 @@ async def load_run(store: Store, plan: Plan, row: RunRow, known: Loaded | None =
     for part in parts:
         part.fold(store.url, row.key)
     run = parts[-1].run
+    if not run.seq:
+        raise StoreBroken(store.url, f"the log of run '{row.key}' is empty")
     check_rest(run, store.url, row.key)
     run.closed.clear()  # that was done when it was written
     run.led_on.clear()

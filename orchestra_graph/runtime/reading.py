@@ -13,6 +13,7 @@ from orchestra_graph.graph.builder import Graph
 from orchestra_graph.graph.plan import Plan
 from orchestra_graph.runtime.explain import Explanation, explain
 from orchestra_graph.runtime.fleet import Fleet
+from orchestra_graph.runtime.gone import told_when_gone
 from orchestra_graph.runtime.history import Change, HistoryStep, changes_of, history_of, run_at, state_so_far
 from orchestra_graph.runtime.invoke import Invoker
 from orchestra_graph.runtime.load import Loaded, load_run
@@ -71,6 +72,7 @@ class Reading(Generic[S]):
             return driven.drive.run
         return (await self._stored(await self._now())).run
 
+    @told_when_gone
     async def _stored(self, row: RunRow) -> Loaded:
         plan = self._plan()
         await check_goes_on(self._engine.store, plan, row)
@@ -80,6 +82,7 @@ class Reading(Generic[S]):
         """The state so far: everything that has been written, merged. Fields that nothing was written to are unset."""
         return cast("S", state_so_far(await self._load()))
 
+    @told_when_gone
     async def record(self) -> RunRecord:
         """What happened so far, as a table; needs no code."""
         return await record_of(self._engine.store, await self._now())
@@ -100,6 +103,7 @@ class Reading(Generic[S]):
         with reading(self._engine.store.url, "a message", self.key):
             return [Message.of(row) for row in rows if not row.channel.startswith("$")]
 
+    @told_when_gone
     async def explain(self) -> Explanation:
         """Why it does not go on: what it waits for, and what to type next; needs no code. Printed, it is prose."""
         row = await self._now()
@@ -134,6 +138,7 @@ class Reading(Generic[S]):
         cursor = None if after is None else Cursor.of(after, self._row)
         return events_of(self._engine.store, self._row, self._engine.live, after=cursor, follow=follow)
 
+    @told_when_gone
     async def history(self) -> list[HistoryStep]:
         """Every step that the run has made: the rows of its log; needs no code."""
         return await history_of(self._engine.store, self._row)
@@ -149,6 +154,7 @@ class Reading(Generic[S]):
         """
         return cast("S", state_so_far(await self._at(step)))
 
+    @told_when_gone
     async def _at(self, step: int) -> RunState:
         return await run_at(self._engine.store, await self._now(), self._plan(), step)
 
@@ -162,6 +168,7 @@ class Reading(Generic[S]):
         forked = max((step.number for step in steps if step.what == "RunForked"), default=len(steps))
         return [step.id for step in steps[forked:] if step.reused is not None and step.id is not None]
 
+    @told_when_gone
     async def replay(self) -> Replay:
         """Fold the log from its first row on, and compare with the snapshot, the status, and the choices in it.
 

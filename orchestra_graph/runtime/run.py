@@ -33,7 +33,8 @@ from orchestra_graph.graph.policies import Limits
 from orchestra_graph.ids import new_message_id, new_run_key
 from orchestra_graph.runtime import answers
 from orchestra_graph.runtime.code_version import codes_of
-from orchestra_graph.runtime.fork import check_same_fork, fork_of
+from orchestra_graph.runtime.fork import Fork, check_same_fork, fork_of
+from orchestra_graph.runtime.gone import told_when_gone
 from orchestra_graph.runtime.history import state_so_far
 from orchestra_graph.runtime.mail import deliverable
 from orchestra_graph.runtime.notes import note_of
@@ -210,20 +211,16 @@ class Run(Reading[S]):
         """
         engine, plan = self._engine, self._plan()
         engine._resources.check(plan)
-        fork = await fork_of(
-            engine.store,
-            await self._now(),
-            plan,
-            key=key or new_run_key(self.graph),
-            at=at,
-            update=update or {},
-            limits=limits,
-            now=engine.clock.now(),
-        )
+        fork = await self._fork(key or new_run_key(self.graph), at, update or {}, limits)
         row, created = await to_the_end(engine._fork(plan, fork, drive=drive))
         if not created:
             await check_same_fork(engine.store, row, fork)
         return Run(engine, row, self._graph)
+
+    @told_when_gone
+    async def _fork(self, key: str, at: int | None, update: Mapping[str, Any], limits: Limits | None) -> Fork:
+        store, plan, now = self._engine.store, self._plan(), self._engine.clock.now()
+        return await fork_of(store, await self._now(), plan, key=key, at=at, update=update, limits=limits, now=now)
 
     async def cancel(self) -> None:
         """End the run: nothing starts any more, what runs is interrupted, questions are withdrawn; needs no code.

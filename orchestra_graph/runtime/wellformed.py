@@ -10,13 +10,11 @@ Rule 3. Nothing takes more time or room than its text is long, but for what is b
 
 from __future__ import annotations
 
-import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from orchestra_graph.core import events as ev
@@ -96,15 +94,20 @@ def reading(url: str, what: str, run: str = "", text: object = "") -> Iterator[N
         raise _broken(url, what, error, run, text) from error
 
 
-@contextmanager
-def reading_row(row: LogRow, url: str, run: str = "") -> Iterator[None]:
-    """`reading` of a log row."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:
-        raise unreadable(row, url, error, run) from error
+class reading_row:  # called as `reading` is
+    """`reading` of a log row. A class, for it is entered twice for each row of a log: a generator costs three times."""
+
+    __slots__ = ("_row", "_run", "_url")
+
+    def __init__(self, row: LogRow, url: str, run: str = ""):
+        self._row, self._url, self._run = row, url, run
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, StoreError):
+            raise unreadable(self._row, self._url, error, self._run) from error
 
 
 def object_in(parsed: Any, what: str) -> dict[str, Any]:
@@ -197,20 +200,34 @@ def check_event(event: ev.Event) -> None:
     Raises:
         Misfit: Something of it has not.
     """
-    for name, fits, expected in _checks(typing.cast("Any", type(event))):
+    for name, usual, plain, fits, expected in _CHECKS[type(event)]:
         value = getattr(event, name)
-        if not fits(value):
+        if value is not usual and type(value) not in plain and not fits(value):
             raise Misfit(f"{name} is {_short(repr(value))}; expected {_short(expected)}")
 
 
-@cache
-def _checks(kind: Any) -> Sequence[tuple[str, _Fits, str]]:
+def _checks(kind: Any) -> Sequence[tuple[str, object, frozenset[type], _Fits, str]]:
+    """For each field: its name, its default, types of which every value fits, whether a value fits, what is expected.
+
+    The default and the types are there to save calls: this is done for each row that is read.
+    """
     hints = typing.get_type_hints(kind)
     return [
-        (field.name, _moment if field.name in ("at", "retry_at") and hints[field.name] is float else _fits(hint), said)
+        (
+            field.name,
+            field.default,
+            _plain(hint),
+            _moment if field.name in ("at", "retry_at") and hint is float else _fits(hint),
+            _said(field.type, hint),
+        )
         for field in fields(kind)
-        if (hint := hints[field.name]) is not Any and (said := _said(field.type, hint))
+        if (hint := hints[field.name]) is not Any
     ]
+
+
+def _plain(hint: Any) -> frozenset[type]:
+    args = get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return frozenset(arg for arg in args if arg in (str, bool, types.NoneType))
 
 
 def _said(written: object, hint: Any) -> str:
@@ -232,8 +249,7 @@ def _fits(hint: Any) -> _Fits:
     if origin in (list, Sequence):
         return _sequence((list, tuple), _fits(args[0]))
     if origin in (dict, Mapping):
-        of_key, of_value = _fits(args[0]), _fits(args[1])
-        return lambda value: isinstance(value, dict) and all(of_key(k) and of_value(v) for k, v in value.items())
+        return _mapping(_fits(args[0]), _fits(args[1]))
     return _anything
 
 
@@ -241,6 +257,12 @@ def _sequence(kinds: Any, of_item: _Fits) -> _Fits:
     if of_item is _anything:
         return lambda value: isinstance(value, kinds)
     return lambda value: isinstance(value, kinds) and all(map(of_item, value))
+
+
+def _mapping(of_key: _Fits, of_value: _Fits) -> _Fits:
+    if of_value is _anything:
+        return lambda value: isinstance(value, dict) and all(map(of_key, value))
+    return lambda value: isinstance(value, dict) and all(map(of_key, value)) and all(map(of_value, value.values()))
 
 
 def _anything(value: object) -> bool:
@@ -251,12 +273,12 @@ def _whole(value: object) -> bool:
     return type(value) is int and 0 <= value < _LARGEST
 
 
-def _number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(typing.cast("float", value)) and abs(value) < _LARGEST  # type: ignore[arg-type]
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and -_LARGEST < value < _LARGEST  # false for nan, too
 
 
-def _moment(value: object) -> bool:
-    return _number(value) and _EARLIEST <= typing.cast("float", value) < _LATEST
+def _moment(value: Any) -> bool:
+    return type(value) in (int, float) and _EARLIEST <= value < _LATEST
 
 
 def _taken(value: Any) -> bool:
@@ -278,5 +300,7 @@ _OF_TYPE: Mapping[Any, _Fits] = {
     Any: _anything,
 }
 
-for _kind in get_args(ev.Event):
-    _checks(_kind)  # now: annotations are read by evaluating them, which nothing does while a row is read
+# Made now: annotations are read by evaluating them, which nothing does while a row is read.
+_CHECKS: Mapping[Any, Sequence[tuple[str, object, frozenset[type], _Fits, str]]] = {
+    kind: _checks(kind) for kind in get_args(ev.Event)
+}

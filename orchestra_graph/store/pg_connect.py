@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import Any
 
 import psycopg
@@ -12,6 +13,9 @@ from orchestra_graph.errors import StoreError
 from orchestra_graph.store.pg_faults import store_error
 
 __all__ = ["Target", "channel_of", "connection_words"]
+
+# A lost connection is told by our own errors; where nobody has set up logging, Python would print psycopg's, too.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 _SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 _DEFAULTS = {

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import cache
-from types import UnionType
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Column, ColumnElement, Select, select
 
@@ -68,14 +67,15 @@ SELECT_MESSAGES: Select[Any] = select(
 _Row = TypeVar("_Row", RunRow, LogRow, QuestionRow, MessageRow)
 
 _RUN_FIELDS = tuple(RunRow.__dataclass_fields__)
+_PINNED = _RUN_FIELDS.index("pinned")
 _QUESTION_FIELDS = tuple(QuestionRow.__dataclass_fields__)
 _MESSAGE_FIELDS = tuple(MessageRow.__dataclass_fields__)
 
 
 def run_row(row: Sequence[Any]) -> RunRow:
     """A row of `SELECT_RUNS`."""
-    found = dict(zip(_RUN_FIELDS, row, strict=True))
-    return _checked(RunRow(**{**found, "pinned": bool(found["pinned"])}), f"run {_short(found['key'])}")
+    values = (*row[:_PINNED], bool(row[_PINNED]), *row[_PINNED + 1 :])  # SQLite has numbers for yes and no
+    return _checked(RunRow(**dict(zip(_RUN_FIELDS, values, strict=True))), values)
 
 
 def begins_with(column: Column[str], prefix: str) -> list[ColumnElement[bool]]:
@@ -103,36 +103,46 @@ def log_row(row: Sequence[Any]) -> LogRow:
     seq, kind, at, body = row
     if type(seq) is int and isinstance(kind, str) and isinstance(at, float) and isinstance(body, str):
         return LogRow(seq, kind, at, body)
-    return _checked(LogRow(*row), f"log row {_short(seq)}")
+    return _checked(LogRow(*row), row)
 
 
 def question_row(row: Sequence[Any]) -> QuestionRow:
     """A row of `SELECT_QUESTIONS`."""
-    found = QuestionRow(**dict(zip(_QUESTION_FIELDS, row, strict=True)))
-    return _checked(found, f"run {_short(found.key)}, question {_short(found.id)}")
+    return _checked(QuestionRow(**dict(zip(_QUESTION_FIELDS, row, strict=True))), row)
 
 
 def message_row(row: Sequence[Any]) -> MessageRow:
     """A row of `SELECT_MESSAGES`."""
-    found = MessageRow(**dict(zip(_MESSAGE_FIELDS, row, strict=True)))
-    return _checked(found, f"run #{_short(found.run)}, message {_short(found.id)}")
+    return _checked(MessageRow(**dict(zip(_MESSAGE_FIELDS, row, strict=True))), row)
 
 
 # -- what a column may hold ------------------------------------------------------------------------------
 # SQLite keeps in a column whatever somebody puts there, and no database knows what a status is.
 
 
-def _checked(found: _Row, what: str) -> _Row:
+def _checked(found: _Row, values: Sequence[Any]) -> _Row:
     """A value of the contract, if it holds what its class says.
+
+    Args:
+        found: The value.
+        values: Those of its fields.
 
     Raises:
         StoreBroken: It does not; names the row, and what was found.
     """
-    for name, (fits, expected) in _columns(cast("Any", type(found))):
-        value = getattr(found, name)
-        if not fits(value):
+    for value, (name, plain, fits, expected) in zip(values, _COLUMNS[type(found)], strict=True):
+        if type(value) not in plain and not fits(value):
+            what = _NAMED[type(found)](found)
             raise StoreBroken("the database", f"{what}: its {name} is {_short(value)}; expected {expected}")
     return found
+
+
+_NAMED: Mapping[Any, Callable[[Any], str]] = {
+    RunRow: lambda found: f"run {_short(found.key)}",
+    LogRow: lambda found: f"log row {_short(found.seq)}",
+    QuestionRow: lambda found: f"run {_short(found.key)}, question {_short(found.id)}",
+    MessageRow: lambda found: f"run #{_short(found.run)}, message {_short(found.id)}",
+}
 
 
 def _short(value: object) -> str:
@@ -140,10 +150,18 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-@cache
-def _columns(kind: Any) -> Sequence[tuple[str, tuple[Callable[[Any], bool], str]]]:
+def _columns(kind: Any) -> Sequence[tuple[str, frozenset[type], Callable[[Any], bool], str]]:
+    """For each field: its name, types of which every value fits, whether a value fits, and what is expected.
+
+    The types are there to save calls: this is done for each row that is read.
+    """
     hints = get_type_hints(kind)
-    return [(name, _kind_of(hints[name])) for name in kind.__dataclass_fields__]
+    return [(name, _plain(hints[name]), *_kind_of(hints[name])) for name in kind.__dataclass_fields__]
+
+
+def _plain(hint: Any) -> frozenset[type]:
+    args = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    return frozenset(arg for arg in args if arg in (str, int, bool, NoneType))
 
 
 def _kind_of(hint: Any) -> tuple[Callable[[Any], bool], str]:
@@ -164,5 +182,7 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float: (lambda value: type(value) in (float, int) and -62_135_596_800 <= value < 253_402_300_800, "a time"),
 }
 
-for _kind in _Row.__constraints__:
-    _columns(_kind)  # now: annotations are read by evaluating them, which nothing does while a row is read
+# Made now: annotations are read by evaluating them, which nothing does while a row is read.
+_COLUMNS: Mapping[Any, Sequence[tuple[str, frozenset[type], Callable[[Any], bool], str]]] = {
+    kind: _columns(kind) for kind in _Row.__constraints__
+}
