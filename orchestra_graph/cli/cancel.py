@@ -11,6 +11,14 @@ from orchestra_graph.cli.settings import Settings, command
 __all__ = ["cancel"]
 
 
+_PATIENCE = 1.0
+
+
+def _say_that_it_waits(settings: Settings) -> None:
+    if not settings.json:
+        click.echo("the process that drives it was asked to end it, and is waited for (Ctrl-C: no longer)", err=True)
+
+
 @command("cancel")
 @click.argument("key", metavar="RUN", shell_complete=run_keys)
 def cancel(settings: Settings, key: str) -> Report:
@@ -32,7 +40,11 @@ def cancel(settings: Settings, key: str) -> Report:
     async def end() -> str:
         async with Engine(url, keys=settings.keys) as engine:
             run = await engine.get(key)
-            await run.cancel()
+            slow = asyncio.get_running_loop().call_later(_PATIENCE, _say_that_it_waits, settings)
+            try:
+                await run.cancel()
+            finally:
+                slow.cancel()
             return run.graph
 
     line = settings.line("show", key)

@@ -26,7 +26,7 @@ _Halt = tuple[Literal["failed", "stopped"], str, str, float, list[tuple[str, str
 class _Frozen(BaseModel):
     """What every snapshot of today has; what else there is, `core.snapshot` knows."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore", defer_build=True)  # built when first used
     status: RunStatus
     seq: _Count
     steps: _Count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from orchestra_graph.errors import Problem, nearest
@@ -53,6 +52,8 @@ def _names(
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches  # only where there is a problem
+
     return next(iter(get_close_matches(name, known, n=1)), known[-1])
 
 

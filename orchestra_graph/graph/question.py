@@ -22,10 +22,11 @@ class Question(Generic[Answer_co]):
         prompt: The question, as the person reads it.
         to: A person or role, as free text.
         details: What the person should know, JSON-able.
-        expires_in: After this time the question can no longer be answered, and the node fails with `QuestionExpired`.
+        expires_in: Seconds, or a timedelta: after this time the question can no longer be answered, and the node fails
+            with `QuestionExpired`.
     """
 
     prompt: str
     to: str | None = field(default=None, kw_only=True)
     details: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
-    expires_in: timedelta | None = field(default=None, kw_only=True)
+    expires_in: float | timedelta | None = field(default=None, kw_only=True)

@@ -21,6 +21,7 @@ from orchestra_graph.clock import as_text
 from orchestra_graph.core.run import Activation
 from orchestra_graph.errors import BadWrite, NotStorable, WrongAnswer
 from orchestra_graph.graph.plan import Plan, PlanNode
+from orchestra_graph.graph.policies import seconds_of
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime.by_schema import wrong_by_schema
 from orchestra_graph.runtime.journal import text
@@ -103,7 +104,8 @@ def question_row(
     if (secret := secret_in(asked.details)) is not None:
         raise NotStorable("details", secret)
     codec = answer_codec(plan.nodes[activation.vertex])
-    expires = None if asked.expires_in is None else at + asked.expires_in.total_seconds()
+    seconds = seconds_of(asked.expires_in)
+    expires = None if seconds is None else at + seconds
     return QuestionRow(
         run=run,
         key=key,

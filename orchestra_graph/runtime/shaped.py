@@ -20,7 +20,7 @@ __all__ = ["shape_in"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore", defer_build=True)  # built when first used
 
 
 class _Field(_Part):

@@ -174,6 +174,7 @@ async def crash_everywhere(
             found = await trial.run(point)
             problems = found.unlike(usual, timed=timed)
             if problems:
+                await _check_steady(trial, usual)
                 call = f'await crash_everywhere({graph.name}, ..., only="{point}")'
                 raise CrashFailure(graph.name, point, found.where or "it was not reached", problems, call)
             interrupted += found.interrupted
@@ -187,6 +188,14 @@ async def crash_everywhere(
         interrupted=interrupted,
         missed=missed,
     )
+
+
+async def _check_steady(trial: _Trials, usual: _Trial) -> None:
+    """Before a kill is blamed: does it end the same when nobody kills it?"""
+    problems = (await trial.run(None)).unlike(usual, timed=False)
+    if problems:
+        problems.append("what it does depends on something else than on what its nodes get: chance, the time, a global")
+        raise CrashFailure(trial.graph.name, "never", "two undisturbed runs", problems, "await run.wait()")
 
 
 def _points(usual: _Trial, most: int | None, seed: int) -> list[str]:

@@ -220,3 +220,21 @@ def test_time_is_virtual_where_the_loop_is() -> None:
         return elapsed()
 
     assert run_virtually(main()) > 100
+
+
+def test_a_graph_that_ends_otherwise_by_itself_is_told_before_a_kill_is_blamed() -> None:
+    calls = [0]
+
+    class Drawn(State):
+        n: int = 0
+
+    @node(writes="n")
+    async def draw() -> int:
+        calls[0] += 1
+        return calls[0]
+
+    graph = Graph(Drawn, name="drawn")
+    graph.start(draw)
+    with pytest.raises(CrashFailure, match="two undisturbed runs") as caught:
+        run_virtually(crash_everywhere(graph, Drawn()))
+    assert "chance, the time, a global" in caught.value.problems[-1]

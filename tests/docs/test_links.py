@@ -47,6 +47,12 @@ def test_every_link_leads_somewhere(name: str) -> None:
             assert anchor in _anchors(str(target.relative_to(ROOT))), f"{name}: no heading #{anchor} in {target.name}"
 
 
+def test_the_index_leads_to_every_page() -> None:
+    index = "docs/README.md"
+    linked = {(ROOT / "docs" / path.partition("#")[0]).resolve() for path, _ in _LINK.findall(_prose(index))}
+    assert {ROOT / name for name in PAGES if name not in ("README.md", index)} <= linked
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_file_that_is_named_is_there(name: str) -> None:
     for code in _CODE.findall(_prose(name)):
