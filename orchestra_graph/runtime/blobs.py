@@ -73,6 +73,8 @@ def log_row(
 
 def _split(values: Mapping[Any, str], texts: dict[str, str]) -> tuple[dict[Any, str], dict[str, str]]:
     """The small values as they are, and the hashes of the large ones, whose texts are put into *texts*."""
+    if not values:
+        return {}, {}
     small, large = dict(values), dict[str, str]()
     for name, value in values.items():
         if len(value) >= LARGE:

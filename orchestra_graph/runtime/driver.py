@@ -156,6 +156,7 @@ class Drive:
                     await self._wake.wait()
             return "running"
         except Fenced:
+            self.scribe.lost = True
             return "running"
         finally:
             self.over = True

@@ -9,9 +9,11 @@ Rule 4. A message that does not fit is refused, which is recorded: it must not k
 from __future__ import annotations
 
 import json
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Protocol
 
 from orchestra_graph.clock import Clock, as_text
@@ -32,6 +34,7 @@ CANCEL = "$cancel"
 """The channel for the wish that a run be cancelled."""
 
 _REMEMBERED = 1000
+_NUMBER = attrgetter("number")
 
 
 class Receiving(Protocol):
@@ -54,7 +57,8 @@ class Mail:
 
     def __init__(self, drive: Receiving):
         self._drive = drive
-        self._unread: list[MessageRow] = []
+        self._interrupting: list[MessageRow] = []  # the oldest first, as in each of the next
+        self._waiting: dict[str, list[MessageRow]] = {}  # by channel
         self._known: dict[str, None] = {}  # the last ones that were heard of
         self._interrupted: set[str] = set()
 
@@ -67,27 +71,38 @@ class Mail:
         for row in rows:
             if row.id not in self._known:
                 self._known[row.id] = None
-                self._unread.append(row)
+                insort(self._queue(row), row, key=_NUMBER)
                 self._drive.wake()
-        self._unread.sort(key=lambda row: (not interrupts(row), row.number))
-        while len(self._known) > _REMEMBERED + len(self._unread):
+        unread = len(self._interrupting) + sum(map(len, self._waiting.values()))
+        while len(self._known) > _REMEMBERED + unread:
             del self._known[next(iter(self._known))]
 
     def forget(self) -> None:
         """What was heard is not known any more: the run was loaded anew."""
-        self._unread.clear()
+        self._interrupting.clear()
+        self._waiting.clear()
         self._known.clear()
         self._interrupted.clear()
 
     def next(self) -> Happening | None:
         """What follows from the messages that are there, as the run stands now: one thing at a time."""
-        for row in self._unread:
+        if not self._interrupting and not self._waiting:
+            return None
+        # Of those that wait on one channel only the oldest is asked: nothing follows from the others, either.
+        for row in (*self._interrupting, *sorted((queue[0] for queue in self._waiting.values()), key=_NUMBER)):
             happening = self._follows(row)
             if happening is not None:
                 if happening.message is not None:
-                    self._unread.remove(row)
+                    self._remove(row)
                 return happening
         return None
+
+    def _queue(self, row: MessageRow) -> list[MessageRow]:
+        return self._interrupting if interrupts(row) else self._waiting.setdefault(row.channel, [])
+
+    def _remove(self, row: MessageRow) -> None:
+        self._queue(row).remove(row)
+        self._waiting = {channel: queue for channel, queue in self._waiting.items() if queue}
 
     def _follows(self, row: MessageRow) -> Happening | None:
         run, now = self._drive.run, self._drive.clock.now()

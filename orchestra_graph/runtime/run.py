@@ -32,6 +32,7 @@ from orchestra_graph.graph.plan import Plan
 from orchestra_graph.graph.policies import Limits
 from orchestra_graph.ids import new_message_id, new_run_key
 from orchestra_graph.runtime import answers
+from orchestra_graph.runtime.blobs import read_body
 from orchestra_graph.runtime.code_version import codes_of
 from orchestra_graph.runtime.fork import Fork, check_same_fork, fork_of
 from orchestra_graph.runtime.gone import told_when_gone
@@ -303,6 +304,7 @@ class Run(Reading[S]):
             BadInput: The graph has no such channel, the payload does not fit, or another message has this id.
             RunBusy: With ``busy="reject"``: no node waits for it now.
             RunEnded: The run is done, or cancelled.
+            StoreSealed: The run is encrypted, and its key is not at hand.
         """
         return await self._send(channel, payload, id, busy, parsed_json=False)
 
@@ -312,6 +314,8 @@ class Run(Reading[S]):
 
     async def _send(self, channel: str, payload: object, name: str | None, busy: Busy, *, parsed_json: bool) -> str:
         engine, row = self._engine, await self._now()
+        for first in await engine.store.log(row.number, upto=0):  # who cannot read the run does not write to it
+            await read_body(engine.store, first, row.key)
         plan = await self._plan_at_hand()
         shape = await shape_of(engine.store, row) if plan is None else plan.shape
         body = checked_body(plan, shape, channel, payload, busy, parsed_json=parsed_json)

@@ -283,9 +283,10 @@ class Ledger:
 
     def _check_may_take(self, db: Database, change: Append) -> None:
         names = [name for name, _ in change.taken]
-        unread = {message_row(row).id for row in db.execute(self._sql.UNREAD_OF_RUN, (change.run,)).fetchall()}
-        if len(unread.intersection(names)) < len(names):
-            raise Fenced(f"one of the messages {names} of run {change.run} was taken before")
+        for i, name in enumerate(names):
+            found = db.execute(self._sql.MESSAGE, (change.run, name)).fetchone()
+            if name in names[:i] or found is None or message_row(found).taken is not None:
+                raise Fenced(f"message {name} of run {change.run} was taken before, or was never sent")
 
     def _is_alone(self, db: Database, message: MessageRow, last: int) -> bool:
         if db.execute(self._sql.HEAD, (message.run,)).fetchone()[2] != last:

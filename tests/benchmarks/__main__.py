@@ -17,13 +17,20 @@ from tests.benchmarks import (
     imports,
     many,
     memory,
+    messages,
     pauses,
+    postgres,
     resume,
+    sealing,
+    takeover,
 )
 
 __all__ = ["main"]
 
-MODULES = (chain, growth, fan, many, pauses, branches, critical, compiling, imports, resume, memory)
+MODULES = (
+    *(chain, growth, fan, many, pauses, messages, sealing, branches, critical, compiling, imports, resume, memory),
+    *(postgres, takeover),
+)
 
 
 def main() -> int:

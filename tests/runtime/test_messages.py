@@ -15,12 +15,14 @@ from orchestra_graph import (
     Done,
     Engine,
     Graph,
+    Keys,
     Patch,
     Run,
     RunBusy,
     RunEnded,
     State,
     Stopped,
+    StoreError,
     Waiting,
     append,
     events,
@@ -400,3 +402,20 @@ async def test_a_node_that_receives_cannot_be_called() -> None:
     hear = receive("user", str, writes="said")
     with pytest.raises(TypeError, match="the node 'user' waits for a message"):
         hear()
+
+
+@pytest.mark.asyncio
+async def test_who_cannot_read_an_encrypted_run_sends_nothing(tmp_path: Path) -> None:
+    url, key, other = database(tmp_path), b"k" * 32, b"o" * 32
+    async with Engine(url, graphs=[chat(Desk())], keys=Keys({"a": key}, use="a")) as engine:
+        await rests(await engine.start(chat(Desk()), Chat(), key="c"))
+    for keys in (None, Keys({"a": other}, use="a"), Keys({"b": other}, use="b")):
+        async with Engine(url, keys=keys) as stranger:
+            run: Run[Any] = await stranger.get("c")
+            with pytest.raises(StoreError):
+                await run.send("user", "in the clear")
+    async with Engine(url, graphs=[chat(Desk())], keys=Keys({"a": key}, use="a")) as engine:
+        run = await engine.get("c", chat(Desk()))
+        assert await run.unread() == []
+        await run.send("user", "hello")
+        assert (await rests(run)).replies == ["re hello"]

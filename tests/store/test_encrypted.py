@@ -7,11 +7,11 @@ import json
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
-from orchestra_graph import Engine, Graph, Question, State, ask, node
+from orchestra_graph import Engine, Graph, Question, State, append, ask, node, receive
 from orchestra_graph.errors import MissingExtra, StoreBroken, StoreSealed
 from orchestra_graph.graph.policies import Cache
 from orchestra_graph.runtime.blobs import hash_of
@@ -322,3 +322,40 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtra, match=r"pip install 'orchestra-graph\[crypto\]'"):
         open_store("memory://", keys=KEYS)
+
+
+# -- messages from those who have another key, or none ---------------------------------------------------
+
+
+class Talk(State):
+    said: Annotated[list[str], append] = []
+
+
+talk = Graph(Talk, name="talk")
+talk.start(receive("user", str, writes="said"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("keys", [None, Keys({"2026": NEW}, use="2026")], ids=["no key", "another key"])
+async def test_who_cannot_read_a_run_sends_nothing_to_it(url: str, keys: Keys | None) -> None:
+    async with Engine(url, graphs=[talk], keys=KEYS) as engine:
+        await (await engine.start(talk, Talk(), key="k")).wait()
+    async with Engine(url, graphs=[talk], keys=keys) as engine:
+        with pytest.raises(StoreSealed if keys is None else StoreBroken, match="run 'k'"):
+            await (await engine.get("k", talk)).send("user", SECRET)
+    assert SECRET not in texts_in(url)
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_cannot_be_opened_keeps_the_run_from_nothing(url: str) -> None:
+    two = Keys({"2026": OLD, "2027": OLD}, use="2027")  # what the sender takes for the key "2027" is another one
+    async with Engine(url, graphs=[talk], keys=KEYS) as engine:
+        await (await engine.start(talk, Talk(), key="k")).wait()
+    async with Engine(url, keys=two) as engine:
+        await (await engine.get("k")).send_json("user", "lost")
+    async with Engine(url, graphs=[talk], keys=Keys({"2026": OLD, "2027": NEW}, use="2027")) as engine:
+        run = await engine.get("k", talk)
+        assert isinstance(await run.wait(), Waiting)
+        await run.send("user", "hello")
+        assert (await run.result()).said == ["hello"]
+        assert "MessageRefused" in [step.what for step in await run.history()]
