@@ -7,7 +7,7 @@ Rule 3. All snapshots together cost no more than the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestra_graph.core import events as ev
@@ -70,38 +70,44 @@ class Scribe:
             Fenced: The run is not ours any more.
             StoreError: It could not be written.
         """
-        within = next((h.within for h in batch if h.within is not None), None)
         if self.lost:
-            await undo([within] if within is not None else [])
+            await undo([h.within for h in batch if h.within is not None])
             raise Fenced(f"run {self._key} may have another owner")
-        rows = [row for row, _ in logged]
-        snapshot, self._snapshot = self._snapshot, None
-        moved = self._claims > 0 and not all(isinstance(h.event, _IDLE) for h in batch)
         if self.status != "running":  # what the store says of a run that was resting until now
             more.setdefault("status", "running")
-        await self._store.append(
-            Append(
-                run=self._run,
-                epoch=self.epoch,
-                rows=rows,
-                snapshot=snapshot,
-                asked=[h.asked for h in batch if h.asked is not None],
-                closed=[*closed, *(h.closed for h in batch if h.closed is not None)],
-                sync=any(h.sync for h in batch),
-                blobs={name: body for _, blobs in logged for name, body in blobs.items()},
-                cached=[h.cached for h in batch if h.cached is not None],
-                moved=moved,
-                taken=[(h.message, row.seq) for h, row in zip(batch, rows, strict=True) if h.message is not None],
-                within=within,
-                **more,
-            )
-        )
+        change = self._change(batch, logged, closed, more)
+        self._snapshot = None
+        await self._store.append(change)
         if self.on_durable is not None:
-            self.on_durable(rows)
-        self.status = more.get("status", self.status)
-        self._claims = 0 if moved else self._claims
-        self._behind.rows += len(rows)
-        self._behind.bytes += sum(len(row.body) for row in rows)
+            self.on_durable(change.rows)
+        self.status = change.status or self.status
+        self._claims = 0 if change.moved else self._claims
+        self._behind.rows += len(change.rows)
+        self._behind.bytes += sum(len(row.body) for row in change.rows)
+
+    def _change(
+        self,
+        batch: Sequence[Happening],
+        logged: Sequence[Logged],
+        closed: Sequence[tuple[str, QuestionStatus]],
+        more: Mapping[str, Any],
+    ) -> Append:
+        rows = [row for row, _ in logged]
+        return Append(
+            run=self._run,
+            epoch=self.epoch,
+            rows=rows,
+            snapshot=self._snapshot,
+            asked=[h.asked for h in batch if h.asked is not None],
+            closed=[*closed, *(h.closed for h in batch if h.closed is not None)],
+            sync=any(h.sync for h in batch),
+            blobs={name: body for _, blobs in logged for name, body in blobs.items()},
+            cached=[h.cached for h in batch if h.cached is not None],
+            moved=self._claims > 0 and not all(isinstance(h.event, _IDLE) for h in batch),
+            taken=[(h.message, row.seq) for h, row in zip(batch, rows, strict=True) if h.message is not None],
+            within=next((h.within for h in batch if h.within is not None), None),
+            **more,
+        )
 
     async def release(self) -> None:
         """Give the ownership up, and change nothing else."""

@@ -5,7 +5,7 @@ Rule 1. What a run works on is encrypted: the bodies of events, snapshots, large
         that the store itself has to decide can be decided without a key: see `docs/how-to/security.md`.
 Rule 2. A value is bound to its place: the kind of value, the key of its run, its number in the log. In another place it
         cannot be opened, so nobody can swap two of them. The place of a run is its key, not its number: of a run that
-        is about to be created only that is known, and a number may come again when a run was removed.
+        is about to be created only that is known.
 Rule 3. Large values and cached results are found by a keyed hash. So whoever has no key cannot guess a value and look
         whether it is there; that two are the same can be seen. The names that stand in bodies stay the plain hashes:
         nobody reads those without a key.
