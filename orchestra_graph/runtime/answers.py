@@ -25,6 +25,7 @@ from orchestra_graph.graph.policies import seconds_of
 from orchestra_graph.graph.question import Question
 from orchestra_graph.runtime.by_schema import wrong_by_schema
 from orchestra_graph.runtime.journal import text
+from orchestra_graph.runtime.legible import legible
 from orchestra_graph.runtime.outcomes import example_answer
 from orchestra_graph.runtime.wellformed import object_in, reading
 from orchestra_graph.state.codec import JsonCodec, first_line, parse
@@ -110,8 +111,8 @@ def question_row(
         run=run,
         key=key,
         id=_question_id(activation),
-        prompt=asked.prompt,
-        to=asked.to,
+        prompt=legible(asked.prompt),
+        to=None if asked.to is None else legible(asked.to),
         details=text(dict(asked.details)),
         schema=json.dumps(codec.schema),
         status="open",

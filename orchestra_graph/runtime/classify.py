@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from orchestra_graph.core.events import ErrorInfo
 from orchestra_graph.errors import NodeFailed, NodeTimeout, OrchestraError
 from orchestra_graph.graph.policies import Retry
+from orchestra_graph.runtime.legible import legible
 from orchestra_graph.state.codec import first_line
 
 __all__ = ["described", "next_attempt", "retry_after", "worth_retrying"]
@@ -26,7 +27,7 @@ _TRANSIENT_NAMES = ("Timeout", "ConnectError", "ConnectionError", "NetworkError"
 def described(error: BaseException) -> ErrorInfo:
     """An error as data. Never raises, whatever the error's own text does."""
     try:
-        message = _text(error)
+        message = legible(_text(error))
     except Exception as worse:
         message = f"(its text cannot be made: {type(worse).__name__})"
     return ErrorInfo(type(error).__name__, message)

@@ -22,6 +22,8 @@ _CANNOT = {
     "RunCancelled": "it was cancelled",
     "RunRetried": "it was retried",
     "LimitPassed": "a limit on its time was reached",
+    "RunForked": "it is a fork: what it began with came from another run",
+    "RunMoved": "it went on with another form of its graph, and began with an older one",
 }
 
 

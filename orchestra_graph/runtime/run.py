@@ -90,7 +90,7 @@ class Run(Reading[S]):
             row, known = await self._now(), None
             if row.status != "running":
                 known = await self._stored(row)
-                if row.status in _ENDED or not await self._has_news(known.run):
+                if row.status in _ENDED or not (self._moves(row) or await self._has_news(known.run)):
                     outcome = await self._outcome(known.run, row)
                     # Somebody may have driven it while it was read.
                     return outcome if await self._now() == row else None
@@ -106,6 +106,10 @@ class Run(Reading[S]):
         return (
             None if row.status == "running" else await self._outcome(driven.drive.run, row, driven.drive.reports.cause)
         )
+
+    def _moves(self, row: RunRow) -> bool:
+        """Whether the run has another form than the code: with that it may have more to do than to wait."""
+        return row.fingerprint != self._plan().fingerprint
 
     async def _has_news(self, run: RunState) -> bool:
         """Whether a question that the run waits for was answered, or its time is over, or a message has come for it."""
@@ -275,12 +279,12 @@ class Run(Reading[S]):
             with suppress(RunOwned, GraphChanged):  # somebody else has it, or will, and sees the answer
                 await self.resume()
 
-    async def _plan_at_hand(self, question: str | None = None) -> Plan | None:
+    async def _plan_at_hand(self, question: str | None = None, row: RunRow | None = None) -> Plan | None:
         """The graph in the code, where it is the run's, and asks this question."""
         if self._graph is None and self.graph not in self._engine._graphs:
             return None
         plan = self._plan()
-        if (await self._now()).fingerprint != plan.fingerprint:
+        if (row or await self._now()).fingerprint != plan.fingerprint:
             return None
         return plan if question is None or answers.asked_by(plan, question) else None
 
@@ -314,9 +318,10 @@ class Run(Reading[S]):
 
     async def _send(self, channel: str, payload: object, name: str | None, busy: Busy, *, parsed_json: bool) -> str:
         engine, row = self._engine, await self._now()
-        for first in await engine.store.log(row.number, upto=0):  # who cannot read the run does not write to it
-            await read_body(engine.store, first, row.key)
-        plan = await self._plan_at_hand()
+        if row.number not in engine._driving:  # who cannot read the run does not write to it
+            for first in await engine.store.log(row.number, upto=0):
+                await read_body(engine.store, first, row.key)
+        plan = await self._plan_at_hand(row=row)
         shape = await shape_of(engine.store, row) if plan is None else plan.shape
         body = checked_body(plan, shape, channel, payload, busy, parsed_json=parsed_json)
         given = name or new_message_id()

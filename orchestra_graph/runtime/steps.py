@@ -30,6 +30,7 @@ from orchestra_graph.errors import NodeFailed, NotStorable, StepRefused, StepsCh
 from orchestra_graph.graph.signature import hints_of
 from orchestra_graph.runtime.desk import Desk
 from orchestra_graph.runtime.happening import Happening
+from orchestra_graph.runtime.legible import legible
 from orchestra_graph.runtime.scribe import Scribe
 from orchestra_graph.state.codec import Accepted, JsonCodec, first_line, parse, unstorable
 from orchestra_graph.store.base import RunRow, Store, Transaction
@@ -142,6 +143,11 @@ class Attempt:
         asks: What it gives is a question.
     """
 
+    __slots__ = (  # there are as many as elements of a wide `each`
+        *("_bridges", "_home", "_loop", "_places"),
+        *("activation", "asks", "driving", "over", "transaction", "trouble"),
+    )
+
     def __init__(self, driving: Driving, activation: Activation, *, asks: bool = False):
         self.driving, self.activation, self.asks = driving, activation, asks
         self.trouble: Exception | None = None
@@ -207,6 +213,8 @@ class Attempt:
         why = None
         if not isinstance(key, str) or not key:
             why = f"the key of a step is a text that is not empty, not {key!r:.80}"
+        elif key != legible(key):
+            why = f"the key of a step is a text that can be stored, not {key!r:.80}"
         elif self.over:
             why = f"step '{key}' was begun when its node had ended: wait for every step in the node"
         elif _INSIDE.get() is self:

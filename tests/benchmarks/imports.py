@@ -10,7 +10,10 @@ from tests.benchmarks.report import Figure
 
 __all__ = ["HEAVY", "measure"]
 
-HEAVY = ("sqlalchemy", "aiosqlite", "alembic", "networkx", "graphviz", "pygraphviz", "jsonschema", "click", "numpy")
+HEAVY = (
+    *("sqlalchemy", "aiosqlite", "alembic", "psycopg", "cryptography"),
+    *("networkx", "graphviz", "pygraphviz", "jsonschema", "click", "numpy"),
+)
 
 _TIMED = """
 import sys, time

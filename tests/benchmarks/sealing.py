@@ -58,6 +58,6 @@ async def measure(folder: Path) -> list[Figure]:
     most, least = (folder / "sealed0.db").stat().st_size, (folder / "plain0.db").stat().st_size
     detail = f"{min(sealed) / RUNS * 1e3:.2f} / {min(plain) / RUNS * 1e3:.2f} ms a run of {STEPS} KB"
     return [
-        Figure("encrypted, beside the same in plain text", min(sealed) / min(plain), 2.0, detail),
+        Figure("encrypted, beside the same in plain text", min(sealed) / min(plain), 2.5, detail),
         Figure("bytes of an encrypted database, beside the plain one", most / least, 1.6, f"{most // 1_000} KB"),
     ]

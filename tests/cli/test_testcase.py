@@ -163,3 +163,22 @@ def test_a_run_that_was_cancelled_is_refused(shell: Shell) -> None:
     result = shell("testcase", "r1", "--target", "desk.py", "--json")
     assert result.exit_code != 0
     assert "it cannot be made a test of: it was cancelled" in json.dumps(json.loads(result.stdout))
+
+
+def test_a_fork_is_refused_for_its_beginning_is_another_run(shell: Shell) -> None:
+    shell("run", "desk.py", "--input", "text=a", "--key", "r1")
+    shell("fork", "r1", "--key", "r2", "--target", "desk.py")
+    result = shell("testcase", "r2", "--target", "desk.py")
+    assert result.exit_code == 1
+    assert "it cannot be made a test of: it is a fork" in result.stderr
+
+
+def test_a_run_that_moved_is_refused_for_it_began_with_another_form(shell: Shell) -> None:
+    shell("run", "desk.py", "--input", "text=a", "--key", "r1")
+    text = (shell.folder / "desk.py").read_text()
+    (shell.folder / "desk.py").write_text(text + "\n\n@node\ndef more() -> None: ...\n\n\ndesk.edge(approve, more)\n")
+    forget("desk")
+    shell("resume", "r1", "--target", "desk.py")
+    result = shell("testcase", "r1", "--target", "desk.py")
+    assert result.exit_code == 1
+    assert "it cannot be made a test of: it went on with another form" in result.stderr

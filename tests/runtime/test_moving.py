@@ -837,3 +837,20 @@ async def test_a_private_field_that_nobody_will_give_is_refused(tmp_path: Path) 
     error = await refused(url, outer(Given, asks, tell, inputs={"reason": "text"}))
     what = "field 'desk/reason' is new, and 'desk/tell' reads it before anything that is still to run writes it"
     assert error.why == (what,)
+
+
+async def test_who_waits_for_a_run_moves_it_where_the_new_code_has_something_to_do(tmp_path: Path) -> None:
+    """The migration takes away what it waits for: nobody will say anything to it."""
+    url = database(tmp_path)
+    await parked(url, review(draft, approve, announce), Review(text="a"))
+    after = Graph(Review, name="review", version="2")
+    after.start(draft)
+    after.edge(draft, approve_itself)
+    after.edge(approve_itself, announce)
+    after.migrate("1", nodes={"approve": "approve_itself"})
+    assert (await go_on(url, after)).log == ["draft a", "announce"]
+
+
+@node(writes="ok")
+async def approve_itself() -> bool:
+    return True
