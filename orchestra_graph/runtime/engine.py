@@ -24,7 +24,7 @@ from orchestra_graph.runtime.hooks import Hook
 from orchestra_graph.runtime.outcomes import Outcome
 from orchestra_graph.runtime.retention import USUALLY, prune
 from orchestra_graph.runtime.run import Run
-from orchestra_graph.runtime.starting import accept_input, check_same_start
+from orchestra_graph.runtime.starting import accept_input, check_name, check_same_start
 from orchestra_graph.runtime.worker import Worker
 from orchestra_graph.state.schema import State
 from orchestra_graph.store import open_store
@@ -137,7 +137,7 @@ class Engine(Fleet):
         began, fragments = accept_input(plan, state, self.clock.now(), limits or self.limits or plan.limits)
         logged = log_row(0, began, fragments)
         new = NewRun(
-            key=key or new_run_key(graph.name),
+            key=check_name("the key", key) if key else new_run_key(graph.name),
             graph=plan.name,
             version=plan.version,
             fingerprint=plan.fingerprint,
@@ -149,7 +149,7 @@ class Engine(Fleet):
         )
         row, created = await to_the_end(self._create(plan, new, began, drive=drive))
         if not created:
-            await check_same_start(self.store, row, plan, state, fragments)
+            await check_same_start(self.store, row, plan, state, fragments, pinned=pinned)
         return Run(self, row, graph)
 
     @overload

@@ -10,5 +10,5 @@ __all__ = ["legible"]
 
 
 def legible(text: str) -> str:
-    """A text as every database takes it: halves of characters, and NULs, are written out (``\\udcff``, ``\\x00``)."""
+    """A text as every database takes it: halves of characters, and NULs, are written out as escapes."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -43,6 +43,7 @@ from orchestra_graph.runtime.outcomes import Cancelled, Dead, Done, Failed, Outc
 from orchestra_graph.runtime.reading import Reading
 from orchestra_graph.runtime.records import shape_of
 from orchestra_graph.runtime.sending import Busy, checked_body, send
+from orchestra_graph.runtime.starting import check_name
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import MessageRow, QuestionRow, RunRow
 from orchestra_graph.store.patience import to_the_end
@@ -216,7 +217,8 @@ class Run(Reading[S]):
         """
         engine, plan = self._engine, self._plan()
         engine._resources.check(plan)
-        fork = await self._fork(key or new_run_key(self.graph), at, update or {}, limits)
+        name = check_name("the key", key) if key else new_run_key(self.graph)
+        fork = await self._fork(name, at, update or {}, limits)
         row, created = await to_the_end(engine._fork(plan, fork, drive=drive))
         if not created:
             await check_same_fork(engine.store, row, fork)
@@ -324,7 +326,7 @@ class Run(Reading[S]):
         plan = await self._plan_at_hand(row=row)
         shape = await shape_of(engine.store, row) if plan is None else plan.shape
         body = checked_body(plan, shape, channel, payload, busy, parsed_json=parsed_json)
-        given = name or new_message_id()
+        given = check_name("the id", name) if name else new_message_id()
         message = MessageRow(run=row.number, id=given, channel=channel, body=body, sent_at=engine.clock.now())
         stored, _ = await send(self, message, busy)
         driven = engine._driving.get(row.number)

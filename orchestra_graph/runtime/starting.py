@@ -18,7 +18,7 @@ from orchestra_graph.state.codec import first_line
 from orchestra_graph.state.schema import State
 from orchestra_graph.store.base import RunRow, Store
 
-__all__ = ["accept_input", "check_pinned", "check_same_start"]
+__all__ = ["accept_input", "check_name", "check_pinned", "check_same_start"]
 
 
 def accept_input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[ev.RunStarted, dict[str, str]]:
@@ -48,7 +48,26 @@ def accept_input(plan: Plan, state: State, at: float, limits: Limits) -> tuple[e
     ), fragments
 
 
-async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, fragments: Mapping[str, str]) -> None:
+def check_name(what: str, name: str) -> str:
+    """Make sure that a name that a user gave can stand in every database.
+
+    Raises:
+        BadInput: It is empty, or has a NUL, or half of a character.
+    """
+    try:
+        good = bool(name) and "\0" not in name and bool(name.encode())
+    except UnicodeEncodeError:
+        good = False
+    if not good:
+        raise BadInput(
+            f"{what} {name!r:.80} is no text that every database holds: it is empty, or has a NUL or half a character"
+        )
+    return name
+
+
+async def check_same_start(
+    store: Store, row: RunRow, plan: Plan, state: State, fragments: Mapping[str, str], *, pinned: bool
+) -> None:
     """Make sure that the run that has a key already is the one that was to be started.
 
     Raises:
@@ -56,6 +75,8 @@ async def check_same_start(store: Store, row: RunRow, plan: Plan, state: State, 
     """
     if row.graph != plan.name:
         raise RunKeyTaken(row.key, f"it is a run of graph '{row.graph}', not '{plan.name}'")
+    if row.pinned is not pinned:
+        raise RunKeyTaken(row.key, "that run is pinned" if row.pinned else "that run is not pinned")
     if row.origin is not None:
         raise RunKeyTaken(row.key, f"it is a fork of run '{row.origin}'")
     with reading(store.url, "its first log row", row.key):

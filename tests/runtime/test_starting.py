@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from orchestra_graph import Engine, Graph, Run, RunKeyTaken, node
+from orchestra_graph import BadInput, Engine, Graph, Run, RunKeyTaken, node
 from orchestra_graph.store.base import Store
 from orchestra_graph.store.memory import MemoryStore
 from orchestra_graph.store.memory_database import MemoryDatabase
@@ -82,3 +82,19 @@ async def test_of_those_who_start_something_else_one_side_has_the_run_and_the_ot
     assert Counter(type(got).__name__ for got in found) == {"Run": 26, "RunKeyTaken": 24} or Counter(
         type(got).__name__ for got in found
     ) == {"Run": 24, "RunKeyTaken": 26}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["half \ud800", "nul \0"])
+async def test_a_name_that_no_database_can_hold_is_refused(name: str) -> None:
+    async with Engine(graphs=[first]) as engine:
+        with pytest.raises(BadInput, match=r"the key .* is no text that every database holds"):
+            await engine.start(first, Sheet(), key=name)
+
+
+@pytest.mark.asyncio
+async def test_a_key_of_a_run_that_is_pinned_otherwise_is_taken() -> None:
+    async with Engine(graphs=[first]) as engine:
+        await engine.start(first, Sheet(), key="k")
+        with pytest.raises(RunKeyTaken, match="that run is not pinned"):
+            await engine.start(first, Sheet(), key="k", pinned=True)
