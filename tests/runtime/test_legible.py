@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,15 @@ def test_what_can_be_stored_stays_as_it_is() -> None:
     assert legible("a\0b") == r"a\x00b"
 
 
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """What is logged has the error as it is, and pytest could not hand that from process to process."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("unlogged")
 @pytest.mark.asyncio
 async def test_a_node_fails_whatever_its_error_says(tmp_path: Path) -> None:
     outcome = await outcome_of(tmp_path, missing)
