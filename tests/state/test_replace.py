@@ -35,7 +35,7 @@ from orchestra_graph import (
     reducer,
     union,
 )
-from orchestra_graph.runtime import driver
+from orchestra_graph.runtime import scribe
 
 
 @reducer
@@ -264,8 +264,8 @@ async def test_another_engine_goes_on_from_what_was_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshots: bool
 ) -> None:
     if snapshots:
-        monkeypatch.setattr(driver, "_SNAPSHOT_ROWS", 3)
-        monkeypatch.setattr(driver, "_SNAPSHOT_GROWTH", 0)
+        monkeypatch.setattr(scribe, "_SNAPSHOT_ROWS", 3)
+        monkeypatch.setattr(scribe, "_SNAPSHOT_GROWTH", 0)
     url = f"sqlite:///{tmp_path}/runs.db"
     async with Engine(url, graphs=[rolling]) as engine:
         outcome = await (await engine.start(rolling, Rolling(turns=10), key="r")).wait()
