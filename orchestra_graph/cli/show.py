@@ -139,6 +139,14 @@ def _said_only_here(reason: Reason) -> list[str]:
     return [f"  {printable(line)}" for line in str(reason).splitlines()]
 
 
+def _channels(seen: Seen) -> list[str]:
+    """Where the run waits for messages."""
+    from orchestra_graph.runtime.explain import MessageWaits
+
+    found = [reason.channel for reason in seen.explanation.reasons if isinstance(reason, MessageWaits)]
+    return list(dict.fromkeys(found))
+
+
 def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[str, str]]:
     """What could be typed next."""
     key = seen.row.key
@@ -149,6 +157,10 @@ def _next(settings: Settings, seen: Seen, target: Named | None) -> list[tuple[st
             return [("the process that drove it has died; to go on:", settings.line("resume", key, target=target))]
         case "failed" | "stopped" | "dead":
             return [("to go on from there:", settings.line("retry", key, target=target))]
+        case "waiting" if channels := _channels(seen):
+            return [
+                (f"to send it one on '{c}':", settings.line("send", key, c, "...", target=target)) for c in channels
+            ]
         case "waiting" if not seen.questions:
             return [("nothing is asked any more; to go on:", settings.line("resume", key, target=target))]
     return []

@@ -39,6 +39,13 @@ def chat(shell: Shell) -> Shell:
     return shell
 
 
+def test_show_says_how_to_send_one(chat: Shell) -> None:
+    shown = chat("show", "r1").stdout
+    assert "user@0 waits for a message on 'user'" in shown
+    assert "to send it one on 'user':\n    orchestra send r1 user ..." in shown
+    assert "resume" not in shown
+
+
 def test_with_code_the_run_goes_on(chat: Shell) -> None:
     assert chat("send", "r1", "user", "hello", "--target", "chat.py").exit_code == 3
     result = chat("send", "r1", "user", "bye", "--target", "chat.py")
