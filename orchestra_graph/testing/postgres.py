@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from orchestra_graph.testing.server import Server
 __all__ = ["Database", "Server", "throwaway_postgres"]
 
 _TEMPLATE = "orchestra_template"
+_PATIENCE, _PAUSE = 15.0, 0.2
 _servers: dict[tuple[str, int], Server] = {}
 
 
@@ -68,13 +70,13 @@ def throwaway_postgres(*, upgraded: bool = True, private: bool = False, fsync: b
     name = f"test_{secrets.token_hex(6)}"
     try:
         template = _template(server) if upgraded else "template0"
-        _execute(server.url(), f"CREATE DATABASE {name} TEMPLATE {template}")
+        _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
         yield Database(server.url(name), server)
     finally:
         if private:
             server.leave()
         else:
-            _execute(server.url(), f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            _administer(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def _session_server() -> Server:
@@ -104,6 +106,20 @@ def _execute(url: str, statement: str, *values: Any) -> list[Any]:
     with _psycopg().connect(url, autocommit=True) as connection:
         done = connection.execute(statement, values or None)
         return list(done.fetchall()) if done.description else []
+
+
+def _administer(server: Server, statement: str) -> None:
+    """Make or drop a database; again and again for a while, where the server is too busy, or a database is in use."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            _execute(server.url(), statement)
+        except _psycopg().OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _psycopg() -> Any:
